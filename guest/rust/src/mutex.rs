@@ -1,0 +1,267 @@
+//! A lock with one owner at a time, and the guard that stands for holding it.
+//!
+//! The owner is the process, and the host keeps the lock. A guard is therefore a courtesy: it releases early and makes
+//! the careless line not compile. If it never runs, the hold ends with the process all the same.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::bindings::lockkeeper::runtime::{mutex as host, types as wit};
+use crate::error::{EndCause, Error};
+use crate::process::ProcessId;
+
+/// The number of an acquisition: a later owner of a lock always has the greater one, also after the host was restarted.
+///
+/// A fence is a claim, not a right: the host compares it with its own record, so a made-up number opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fence(u64);
+
+impl Fence {
+    /// The fence of this number, as [`Fence::get`] gave it.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number, to send or store.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who held the lock last without releasing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abandonment {
+    /// How that hold ended.
+    pub how: EndCause,
+    /// The process whose hold it was.
+    pub who: ProcessId,
+}
+
+/// In what state the last owner left what the lock protects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Previous {
+    /// It was released by its owner, or never held.
+    Clean,
+    /// Its owner ended, or lost it, while it held the lock: the data may be half-written.
+    Abandoned(Abandonment),
+}
+
+/// A handle of one mutex of the job. Open it once and keep it; opening acquires nothing.
+///
+/// At most one process holds a mutex. Waiters are served in order of arrival, within the barging bound that the
+/// contract states. Dropping the handle releases nothing: a hold belongs to the process.
+///
+/// ```no_run
+/// use lockkeeper_guest::{Error, Mutex};
+///
+/// # fn main() -> Result<(), Error> {
+/// let lock = Mutex::open("results")?;
+/// let guard = lock.lock()?;
+/// println!("this hold has fence {}", guard.fence());
+/// guard.unlock()?; // or drop it
+/// # Ok(())
+/// # }
+/// ```
+pub struct Mutex {
+    handle: host::Mutex,
+    /// The fence of the last hold acquired by this handle. The contract's `release` ends whatever hold the process has,
+    /// so a guard whose hold was taken away asks here first, or it would end a later one.
+    latest: AtomicU64,
+}
+
+impl Mutex {
+    /// Opens the mutex that the job calls `name`: 1 to 64 bytes of `A-Z a-z 0-9 . _ / -`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`]; [`Error::Denied`] when there is no such lock for this process; [`Error::Limit`] when too
+    /// many handles are open.
+    pub fn open(name: &str) -> Result<Self, Error> {
+        let handle = host::Mutex::open(name).map_err(Error::from_wit)?;
+        Ok(Self { handle, latest: AtomicU64::new(0) })
+    }
+
+    /// Acquires the mutex, and waits for it in order of arrival, for ever if need be. The wait parks this process only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Deadlock`] at once when this process holds it already, or when waiting would close a circle of
+    /// processes; [`Error::Lost`] once, after the hold that this process had was taken away; [`Error::Cancelled`];
+    /// [`Error::Limit`] of waiters or of holds; [`Error::Unavailable`].
+    pub fn lock(&self) -> Result<MutexGuard<'_>, Error> {
+        self.acquire(None)
+    }
+
+    /// Acquires the mutex if that needs no waiting; `None` if it does. Contention is no error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::lock`], except for what only waiting can meet.
+    ///
+    /// ```no_run
+    /// use lockkeeper_guest::{Error, Mutex};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let lock = Mutex::open("results")?;
+    /// match lock.try_lock()? {
+    ///     Some(guard) => guard.unlock()?,
+    ///     None => println!("busy: do something else first"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_lock(&self) -> Result<Option<MutexGuard<'_>>, Error> {
+        let acquired = self.handle.try_acquire().map_err(Error::from_wit)?;
+        Ok(acquired.map(|acquired| MutexGuard::new(self, acquired)))
+    }
+
+    /// Acquires the mutex, and waits for it no longer than `timeout`, measured on a clock that never steps. Zero does
+    /// not wait. A timeout is counted in nanoseconds; from 584 years on it is for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`], and as [`Mutex::lock`].
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_>, Error> {
+        self.acquire(u64::try_from(timeout.as_nanos()).ok())
+    }
+
+    /// Acquires the mutex, calls `work` with the guard, and releases the mutex again, also if `work` fails. What `work`
+    /// answers is passed on.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns; as [`Mutex::lock`]; and if `work` went well but the hold was taken away meanwhile,
+    /// [`Error::Lost`]: what was done last may not have been done alone.
+    ///
+    /// ```no_run
+    /// use lockkeeper_guest::{AppendFile, Error, Mutex};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let lock = Mutex::open("results")?;
+    /// let file = AppendFile::open("results")?;
+    /// lock.with_lock(|guard| file.append(guard, "one line"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_lock<T, E: From<Error>>(&self, work: impl FnOnce(&MutexGuard<'_>) -> Result<T, E>) -> Result<T, E> {
+        let guard = self.lock()?;
+        let answer = work(&guard)?;
+        guard.unlock()?;
+        Ok(answer)
+    }
+
+    /// Whether any process holds the mutex at this moment. The answer may be outdated when you read it.
+    pub fn is_locked(&self) -> bool {
+        self.handle.locked()
+    }
+
+    /// The fence of the hold that this process has, if it has one, with or without a guard for it.
+    pub fn held(&self) -> Option<Fence> {
+        self.handle.held().map(Fence::new)
+    }
+
+    /// Releases the hold that this process has when no guard is left to do it, as after [`std::mem::forget`].
+    ///
+    /// It takes the handle for itself, so that no guard of this handle can be alive. Open a lock once: a guard of
+    /// another handle would not know that its hold is over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotHeld`] when nobody holds it; [`Error::NotOwner`] when another process does; [`Error::Lost`] when the
+    /// hold was taken away before.
+    pub fn release(&mut self) -> Result<(), Error> {
+        self.handle.release().map_err(Error::from_wit)
+    }
+
+    fn acquire(&self, timeout_ns: Option<u64>) -> Result<MutexGuard<'_>, Error> {
+        let acquired = self.handle.acquire(timeout_ns).map_err(Error::from_wit)?;
+        Ok(MutexGuard::new(self, acquired))
+    }
+}
+
+impl fmt::Debug for Mutex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex").finish_non_exhaustive()
+    }
+}
+
+/// A hold of a mutex. Pass it to [`AppendFile::append`](crate::AppendFile::append); drop it to release the mutex.
+#[derive(Debug)]
+#[must_use = "dropping the guard releases the mutex at once"]
+pub struct MutexGuard<'a> {
+    mutex: &'a Mutex,
+    fence: Fence,
+    previous: Previous,
+}
+
+impl<'a> MutexGuard<'a> {
+    fn new(mutex: &'a Mutex, acquired: wit::Acquired) -> Self {
+        let previous = match acquired.previous {
+            wit::Previous::Clean => Previous::Clean,
+            wit::Previous::Abandoned(last) => {
+                Previous::Abandoned(Abandonment { how: EndCause::from_wit(last.how), who: ProcessId::new(last.who) })
+            }
+        };
+        mutex.latest.store(acquired.fence, Ordering::Relaxed);
+        Self { mutex, fence: Fence::new(acquired.fence), previous }
+    }
+
+    /// Ends this hold, unless it is over and the handle has acquired another.
+    fn release(&self) -> Result<(), Error> {
+        let latest = Fence::new(self.mutex.latest.load(Ordering::Relaxed));
+        if latest != self.fence {
+            return Err(Error::Fenced(latest));
+        }
+        self.mutex.handle.release().map_err(Error::from_wit)
+    }
+
+    /// The number of this hold.
+    pub fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// In what state the last owner left what the lock protects.
+    ///
+    /// ```no_run
+    /// use lockkeeper_guest::{Error, Mutex, Previous};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let lock = Mutex::open("results")?;
+    /// let guard = lock.lock()?;
+    /// if let Previous::Abandoned(last) = guard.previous() {
+    ///     eprintln!("process {} left the lock ({}): check the data first", last.who, last.how);
+    /// }
+    /// # drop(guard);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn previous(&self) -> Previous {
+        self.previous
+    }
+
+    /// Releases the mutex, and says whether this process still had it. Dropping the guard releases it too, silently.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] when the hold was taken away before, [`Error::Fenced`] when this process has acquired the mutex
+    /// again since: what was done last may not have been done alone.
+    pub fn unlock(self) -> Result<(), Error> {
+        let answer = self.release();
+        std::mem::forget(self);
+        answer
+    }
+}
+
+impl Drop for MutexGuard<'_> {
+    fn drop(&mut self) {
+        // A hold that is gone already is no reason to panic in a destructor; `unlock` is for those who want to know.
+        drop(self.release());
+    }
+}

@@ -1,0 +1,323 @@
+//! What can go wrong, one enum per family, and what to do about it.
+//!
+//! A variant carries the facts; its message says what happened and, where a person can do something, what. The host
+//! turns each variant into its own error in one total `match`.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::os_lock::{Holder, OsLockError};
+
+/// Why a file could not be opened for appending. The file is as it was, unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds the sidecar's lock.
+    #[error("{} is being written by {}; wait for it to end, or give this run another file",
+        path.display(), Holder::describe(holder.as_ref()))]
+    Busy {
+        /// The data file.
+        path: PathBuf,
+        /// Who holds it, as far as the sidecar says so.
+        holder: Option<Holder>,
+    },
+    /// This process has the same file open already, perhaps under another path.
+    #[error("{} is already open in this process, as {}; share that one instead of opening it twice",
+        path.display(), open_as.display())]
+    AlreadyOpen {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// The path under which the file is open.
+        open_as: PathBuf,
+    },
+    /// [`IfExists::Refuse`](crate::IfExists::Refuse) was asked for, and there is something in the file.
+    #[error("{} exists and holds {bytes} bytes; choose another file, or say that it may be appended to or replaced",
+        path.display())]
+    Exists {
+        /// The data file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The last path component is a symbolic link. It is never followed.
+    #[error("{} is a symbolic link, which is never followed; name the file that it points to", path.display())]
+    SymbolicLink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The path names something that is no regular file.
+    #[error("{} is {kind}, not a regular file; records can be kept in regular files only", path.display())]
+    NotRegular {
+        /// The data file, its sidecar or its file of torn bytes.
+        path: PathBuf,
+        /// What it is instead, with its article.
+        kind: &'static str,
+    },
+    /// The path does not name a file that can lie in a directory (it is empty, or ends in `..`).
+    #[error("{:?} names no file; give a path that ends in a file name", path.as_os_str())]
+    NoFileName {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// The file has several names, so that the lock of one name would not guard the others.
+    #[error("{} has {links} hard links, so its lock would not guard it; copy it to a file of its own first",
+        path.display())]
+    Linked {
+        /// The data file.
+        path: PathBuf,
+        /// How many names it has.
+        links: u64,
+    },
+    /// The file was never written by this program and its last line does not end. Nothing was changed.
+    #[error("{} was not written by lockkeeper and its last line (from byte {last_record_end} of {bytes}) does not end; \
+        end it with a newline if it is whole, or remove it, then start again", path.display())]
+    ForeignTail {
+        /// The data file.
+        path: PathBuf,
+        /// Where its last whole record ends.
+        last_record_end: u64,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The first row of the file is not the header that was asked for. Nothing was changed.
+    #[error("the header of {} is [{}], but [{}] was asked for; use the file's own header, or another file",
+        path.display(), Fields(found), Fields(expected))]
+    HeaderMismatch {
+        /// The data file.
+        path: PathBuf,
+        /// The header that was asked for.
+        expected: Vec<String>,
+        /// The first row of the file, cut to the record limit. Empty when the file has no row.
+        found: Vec<String>,
+    },
+    /// The header that was asked for cannot be a record.
+    #[error("the header cannot be written: {reason}")]
+    InvalidHeader {
+        /// What is wrong with it.
+        reason: InvalidRecord,
+    },
+    /// The record limit that was asked for is none, or above what one write can carry.
+    #[error("a record limit of {asked} bytes is not possible; choose 1 to {max} (RECORD_BYTES_CEILING)")]
+    RecordLimit {
+        /// What was asked for.
+        asked: usize,
+        /// The largest limit there is.
+        max: usize,
+    },
+    /// The torn tail could not be saved or cut. What was torn is still in the file, or in both places; opening it
+    /// again starts the repair anew.
+    #[error("the torn end of {} could not be moved to {}: {source}; make room or give access, then start again",
+        path.display(), torn_path.display())]
+    Repair {
+        /// The data file.
+        path: PathBuf,
+        /// The file of torn bytes.
+        torn_path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The lock of the sidecar could not be tried.
+    #[error(transparent)]
+    Lock(#[from] OsLockError),
+    /// The system refused an operation.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a record is not in the file. `E` is the error of the caller's guard.
+///
+/// After every variant but [`Latched`](AppendError::Latched) the file ends on a whole record, and no byte of the
+/// refused records is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError<E> {
+    /// The guard said no. Nothing was written.
+    #[error("the append was refused: {0}")]
+    Refused(E),
+    /// The guard answered a fence below the floor: its lock was taken away since. Nothing was written.
+    #[error("the fence {offered} is stale: {current} or higher is needed; acquire the lock again")]
+    Fenced {
+        /// What the guard answered.
+        offered: u64,
+        /// The lowest fence that may still write.
+        current: u64,
+    },
+    /// The bytes are no record of this file's format. Nothing was written.
+    #[error("not a record of this file: {0}")]
+    Invalid(#[from] InvalidRecord),
+    /// The system failed the write, and the file was cut back to its last whole record. A later append may work.
+    #[error("cannot append to {}: {source}; nothing of the record is in the file", path.display())]
+    Io {
+        /// The data file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Somebody else changed the file. Nothing was written, and the file is latched from now on.
+    #[error("{} was changed by somebody else: {what}; nothing more is written to it in this run", path.display())]
+    Changed {
+        /// The data file.
+        path: PathBuf,
+        /// How it differs from what this run has written.
+        what: Change,
+    },
+    /// The file takes no more records in this run, because its end is no longer known to be whole.
+    #[error("{} takes no more records: {cause}; open it again, which repairs its end", path.display())]
+    Latched {
+        /// The data file.
+        path: PathBuf,
+        /// What latched it.
+        cause: LatchCause,
+    },
+}
+
+/// Why some bytes, or some fields, are no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRecord {
+    /// The record is above its limit.
+    #[error("it has {bytes} bytes or more, above the record limit of {record_bytes_max} (record_bytes_max)")]
+    TooLong {
+        /// Its size in the file without the newline, or a lower bound of it.
+        bytes: usize,
+        /// The limit.
+        record_bytes_max: usize,
+    },
+    /// The batch is above its limit.
+    #[error("the batch has {bytes} bytes or more, above the batch limit of {batch_bytes_max} (batch_bytes_max)")]
+    BatchTooLong {
+        /// Its size in the file, or a lower bound of it.
+        bytes: usize,
+        /// The limit.
+        batch_bytes_max: usize,
+    },
+    /// The batch holds no record.
+    #[error("the batch holds no record")]
+    EmptyBatch,
+    /// A line break stands where it would end the record (in csv: outside quotes).
+    #[error("a line break at byte {at} would end the record; the newline at its end is added by the host")]
+    LineBreak {
+        /// Its place in the record.
+        at: usize,
+    },
+    /// A csv record without a field; readers skip an empty line.
+    #[error("a row needs at least one field")]
+    NoFields,
+    /// The row has another number of columns than the file.
+    #[error("the row has {got} columns, the file has {expected}")]
+    Columns {
+        /// The columns of the file.
+        expected: usize,
+        /// The columns of the row.
+        got: usize,
+    },
+    /// A csv quote that does not enclose a whole field; readers disagree on what it means.
+    #[error("a quote at byte {at} does not enclose a whole field; quote the field and double the quotes inside")]
+    StrayQuote {
+        /// Its place in the record.
+        at: usize,
+    },
+    /// The last field of a csv record is quoted and does not end.
+    #[error("a quoted field does not end")]
+    UnclosedQuote,
+    /// A csv record that is not UTF-8 would make the whole file unreadable as text.
+    #[error("byte {at} is not UTF-8")]
+    NotUtf8 {
+        /// The first bad byte.
+        at: usize,
+    },
+    /// A row was given to a file whose records are lines.
+    #[error("the file holds lines, not rows of fields")]
+    NotRows,
+}
+
+/// How a file differs from what its writer has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is shorter.
+    Truncated {
+        /// What this run has written it to.
+        expected: u64,
+        /// Its length now.
+        found: u64,
+    },
+    /// It is longer.
+    Grown {
+        /// What this run has written it to.
+        expected: u64,
+        /// Its length now.
+        found: u64,
+    },
+    /// It has no name any more.
+    Unlinked,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Truncated { expected, found } => {
+                write!(out, "it was truncated from {expected} bytes to {found}")
+            }
+            Change::Grown { expected, found } => {
+                write!(out, "it has grown from {expected} bytes to {found}")
+            }
+            Change::Unlinked => write!(out, "it was removed from its directory"),
+        }
+    }
+}
+
+/// Why a file is latched.
+#[derive(Debug, Clone)]
+pub enum LatchCause {
+    /// A write failed half-way, and cutting the file back failed too: its last record may be torn.
+    CutFailed {
+        /// What the write said.
+        write: Arc<io::Error>,
+        /// What the cut said.
+        cut: Arc<io::Error>,
+    },
+    /// Somebody else changed the file.
+    Changed(Change),
+}
+
+impl fmt::Display for LatchCause {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LatchCause::CutFailed { write, cut } => {
+                write!(out, "a write failed ({write}) and its part could not be cut off ({cut})")
+            }
+            LatchCause::Changed(what) => write!(out, "somebody else changed it ({what})"),
+        }
+    }
+}
+
+/// Fields for a message: at most [`FIELDS_SHOWN_MAX`] of them, each quoted.
+struct Fields<'a>(&'a [String]);
+
+/// A header in a message is for a person, who reads no more than this.
+const FIELDS_SHOWN_MAX: usize = 32;
+
+/// The same for the characters of one field.
+const FIELD_CHARS_SHOWN_MAX: usize = 64;
+
+impl fmt::Display for Fields<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, field) in self.0.iter().take(FIELDS_SHOWN_MAX).enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            match field.char_indices().nth(FIELD_CHARS_SHOWN_MAX) {
+                Some((end, _)) => write!(out, "{separator}{:?}..", &field[..end])?,
+                None => write!(out, "{separator}{field:?}")?,
+            }
+        }
+        match self.0.len().checked_sub(FIELDS_SHOWN_MAX) {
+            Some(more @ 1..) => write!(out, ", and {more} more"),
+            Some(0) | None => Ok(()),
+        }
+    }
+}

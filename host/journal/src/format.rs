@@ -1,0 +1,196 @@
+//! From a guest's record to the bytes that stand in the file: one record, one newline at its end, none that ends it
+//! earlier. A guest cannot write two records, or half of one, through one call.
+
+use std::sync::OnceLock;
+
+use crate::csv_scan;
+use crate::error::InvalidRecord;
+
+/// What a file's records look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Format {
+    /// A record is a line of any bytes but `\n` and `\r` (which many readers take for a line's end). It may be empty: an
+    /// empty line.
+    Lines,
+    /// A record is a csv row in UTF-8, fields quoted where they must be, ended by `\n`.
+    Csv {
+        /// The names of the columns, written once as the first row. Empty: the file has no header, and its first row
+        /// fixes the number of columns.
+        header: Vec<String>,
+    },
+}
+
+/// Records of one file, checked and made into bytes, ready for one write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) records: u64,
+    /// How many columns each of the rows has; nothing for lines.
+    pub(crate) columns: Option<usize>,
+}
+
+/// Checks and encodes records. Shared by all threads, without a lock.
+pub(crate) struct Encoder {
+    kind: Kind,
+    record_bytes_max: usize,
+    batch_bytes_max: usize,
+}
+
+enum Kind {
+    Lines,
+    /// The number of columns is fixed by the header, by the first row of an existing file, or by the first row that is
+    /// written, whichever comes first; it never changes after that.
+    Csv {
+        columns: OnceLock<usize>,
+    },
+}
+
+impl Encoder {
+    pub(crate) fn new(format: &Format, record_bytes_max: usize, batch_bytes_max: usize) -> Encoder {
+        let kind = match format {
+            Format::Lines => Kind::Lines,
+            Format::Csv { .. } => Kind::Csv { columns: OnceLock::new() },
+        };
+        Encoder { kind, record_bytes_max, batch_bytes_max }
+    }
+
+    /// One record, given as the bytes that are to stand in the file, without the newline.
+    pub(crate) fn record(&self, record: &[u8]) -> Result<Encoded, InvalidRecord> {
+        let columns = self.check(record)?;
+        let mut bytes = Vec::with_capacity(record.len() + 1);
+        bytes.extend_from_slice(record);
+        bytes.push(b'\n');
+        Ok(Encoded::new(bytes, 1, columns))
+    }
+
+    /// Several records, all or none.
+    pub(crate) fn batch(&self, records: &[impl AsRef<[u8]>]) -> Result<Encoded, InvalidRecord> {
+        let total: usize = records.iter().map(|record| record.as_ref().len() + 1).sum();
+        if total > self.batch_bytes_max {
+            return Err(InvalidRecord::BatchTooLong { bytes: total, batch_bytes_max: self.batch_bytes_max });
+        }
+        let mut bytes = Vec::with_capacity(total);
+        let mut columns = None;
+        for record in records {
+            let record = record.as_ref();
+            let got = self.check(record)?;
+            match (columns, got) {
+                (Some(expected), Some(got)) if expected != got => {
+                    return Err(InvalidRecord::Columns { expected, got });
+                }
+                _ => columns = got,
+            }
+            bytes.extend_from_slice(record);
+            bytes.push(b'\n');
+        }
+        match records.len() {
+            0 => Err(InvalidRecord::EmptyBatch),
+            count => Ok(Encoded::new(bytes, count as u64, columns)),
+        }
+    }
+
+    /// One row; the fields are quoted here.
+    pub(crate) fn row(&self, fields: &[impl AsRef<str>]) -> Result<Encoded, InvalidRecord> {
+        match self.kind {
+            Kind::Lines => return Err(InvalidRecord::NotRows),
+            Kind::Csv { .. } if fields.is_empty() => return Err(InvalidRecord::NoFields),
+            Kind::Csv { .. } => {}
+        }
+        // Quoting only adds bytes, so a row that is too long unquoted need not be built.
+        let unquoted: usize = fields.iter().map(|field| field.as_ref().len() + 1).sum();
+        self.check_length(unquoted - 1)?;
+        self.fits(fields.len())?;
+        let bytes = quote(fields, unquoted);
+        self.check_length(bytes.len() - 1)?;
+        Ok(Encoded::new(bytes, 1, Some(fields.len())))
+    }
+
+    /// Fixes the number of columns. The caller has asked [`Encoder::fits`], and nobody else fixes at the same time.
+    pub(crate) fn fix_columns(&self, got: usize) {
+        if let Kind::Csv { columns } = &self.kind {
+            let fixed = *columns.get_or_init(|| got);
+            assert_eq!(fixed, got, "the number of columns never changes");
+        }
+    }
+
+    /// Refuses a number of columns that differs from the fixed one, if one is fixed.
+    pub(crate) fn fits(&self, got: usize) -> Result<(), InvalidRecord> {
+        match &self.kind {
+            Kind::Csv { columns } => match columns.get() {
+                Some(&expected) if expected != got => Err(InvalidRecord::Columns { expected, got }),
+                Some(_) | None => Ok(()),
+            },
+            Kind::Lines => Ok(()),
+        }
+    }
+
+    fn check(&self, record: &[u8]) -> Result<Option<usize>, InvalidRecord> {
+        self.check_length(record.len())?;
+        match self.kind {
+            Kind::Lines => match record.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+                Some(at) => Err(InvalidRecord::LineBreak { at }),
+                None => Ok(None),
+            },
+            Kind::Csv { .. } => {
+                let text =
+                    str::from_utf8(record).map_err(|error| InvalidRecord::NotUtf8 { at: error.valid_up_to() })?;
+                let columns = csv_scan::one_record(text)?;
+                self.fits(columns)?;
+                Ok(Some(columns))
+            }
+        }
+    }
+
+    fn check_length(&self, bytes: usize) -> Result<(), InvalidRecord> {
+        if bytes > self.record_bytes_max {
+            return Err(InvalidRecord::TooLong { bytes, record_bytes_max: self.record_bytes_max });
+        }
+        Ok(())
+    }
+}
+
+impl Encoded {
+    fn new(bytes: Vec<u8>, records: u64, columns: Option<usize>) -> Encoded {
+        assert_eq!(bytes.last(), Some(&b'\n'), "a record ends in its newline");
+        Encoded { bytes, records, columns }
+    }
+
+    /// Its bytes in the file.
+    #[expect(clippy::len_without_is_empty, reason = "there is always a record in it")]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// How many records it is.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Puts more records of the same file behind these, so that all are written at once. A row with another number of
+    /// columns is refused, and changes nothing.
+    pub fn extend(&mut self, more: &Encoded) -> Result<(), InvalidRecord> {
+        match (self.columns, more.columns) {
+            (Some(expected), Some(got)) if expected != got => return Err(InvalidRecord::Columns { expected, got }),
+            _ => {}
+        }
+        self.bytes.extend_from_slice(&more.bytes);
+        self.records += more.records;
+        Ok(())
+    }
+}
+
+/// A row as bytes, with its newline.
+fn quote(fields: &[impl AsRef<str>], bytes_expected: usize) -> Vec<u8> {
+    // Readers take a byte order mark at the start of a file for no part of the first field, unless it is quoted.
+    let style = match fields.first() {
+        Some(first) if first.as_ref().starts_with('\u{feff}') => csv::QuoteStyle::Always,
+        Some(_) | None => csv::QuoteStyle::Necessary,
+    };
+    let mut writer = csv::WriterBuilder::new()
+        .quote_style(style)
+        .terminator(csv::Terminator::Any(b'\n'))
+        .buffer_capacity(bytes_expected + 64)
+        .from_writer(Vec::with_capacity(bytes_expected + 64));
+    writer.write_record(fields.iter().map(|field| field.as_ref())).expect("writing to memory does not fail");
+    writer.into_inner().expect("writing to memory does not fail")
+}

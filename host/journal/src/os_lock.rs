@@ -1,0 +1,317 @@
+//! One operating-system lock on one sidecar file, and who holds it.
+//!
+//! The only file that names fs2, always as `fs2::FileExt::method(&file)`: std has methods of the same names, and method
+//! syntax would silently pick some of them.
+//!
+//! The lock is on a sidecar (`out.csv.lock`), never on the data: readers of the data are never in its way. The sidecar is
+//! made when it is missing and never removed: whoever removed it on release would let the next two lock two different
+//! files. For the case that somebody else removed it, the file that was locked is compared with the file that now bears
+//! the name.
+//!
+//! The sidecar carries a note for people and for the next holder:
+//!
+//! ```text
+//! lockkeeper-lock 1
+//! pid 4711
+//! holder lockkeeper run job.toml
+//! mark ...            (only once a holder has set one)
+//! end
+//! ```
+//!
+//! Not promised: that the note names the holder of this very moment (it is written just after the lock is taken), and
+//! any exclusion on NFS, CIFS or other network file systems.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+/// A note is a few short lines; no more than this is read from a sidecar that anybody may have written.
+const NOTE_BYTES_MAX: u64 = 4096;
+
+/// A holder's text is a command line for people to read; the rest of a longer one is left out.
+pub const HOLDER_CHARS_MAX: usize = 256;
+
+/// A mark is one short line.
+pub const MARK_BYTES_MAX: usize = 256;
+
+/// How often the sidecar may be replaced under our hands before we say that somebody keeps doing it.
+const REPLACED_TRIES_MAX: usize = 16;
+
+const VERSION_LINE: &str = "lockkeeper-lock 1";
+
+/// Who holds, or last held, a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id, in its own pid namespace.
+    pub pid: u32,
+    /// What it said it is, for example its command line.
+    pub text: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "process {} ({})", self.pid, self.text)
+    }
+}
+
+impl Holder {
+    /// Words for a holder whose note may be missing.
+    pub fn describe(holder: Option<&Holder>) -> String {
+        holder.map_or_else(|| "another process".to_owned(), Holder::to_string)
+    }
+}
+
+/// Why a lock could not be tried. Contention is none of these.
+#[derive(Debug, thiserror::Error)]
+pub enum OsLockError {
+    /// The sidecar could not be opened or made.
+    #[error("cannot open the lock file {}: {source}", path.display())]
+    Open {
+        /// The sidecar.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The sidecar's name belongs to something that is no regular file (a link is never followed).
+    #[error("the lock file {} is not a regular file; remove it or choose another place", path.display())]
+    NotRegular {
+        /// The sidecar.
+        path: PathBuf,
+    },
+    /// Somebody keeps replacing or removing the sidecar.
+    #[error("the lock file {} was replaced {tries} times while it was being locked; \
+        stop whatever removes it (it must stay where it is)", path.display())]
+    Replaced {
+        /// The sidecar.
+        path: PathBuf,
+        /// How often it was found replaced.
+        tries: usize,
+    },
+    /// The file system cannot lock, or failed to.
+    #[error("cannot lock {}: {source}; a local file system is needed", path.display())]
+    Lock {
+        /// The sidecar.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The note could not be written.
+    #[error("cannot write to the lock file {}: {source}", path.display())]
+    Note {
+        /// The sidecar.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The outcome of trying.
+#[derive(Debug)]
+pub enum Attempt {
+    /// It is ours until the value is dropped.
+    Acquired(OsLock),
+    /// Somebody has it: a process, or another [`OsLock`] of this one.
+    Busy(Option<Holder>),
+}
+
+/// A held lock. Dropping it, or the end of the process, lets it go.
+#[must_use = "the lock is let go when this is dropped"]
+#[derive(Debug)]
+pub struct OsLock {
+    file: File,
+    path: PathBuf,
+    note: Note,
+}
+
+impl OsLock {
+    /// Takes the exclusive lock of the sidecar `path` if nobody has it.
+    pub fn try_exclusive(path: &Path, holder: &str) -> Result<Attempt, OsLockError> {
+        acquire(path, holder, Wait::No)
+    }
+
+    /// Takes the exclusive lock of the sidecar `path`, waiting for it. The thread blocks.
+    pub fn exclusive(path: &Path, holder: &str) -> Result<OsLock, OsLockError> {
+        match acquire(path, holder, Wait::Yes)? {
+            Attempt::Acquired(lock) => Ok(lock),
+            Attempt::Busy(_) => unreachable!("a waiting lock call does not answer busy"),
+        }
+    }
+
+    /// The sidecar.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What this or an earlier holder has noted for those after it.
+    pub fn mark(&self) -> Option<&str> {
+        self.note.mark.as_deref()
+    }
+
+    /// Notes one line for the holders after this one; it replaces the former mark.
+    pub fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError> {
+        assert!(mark.len() <= MARK_BYTES_MAX && !mark.contains(char::is_control), "a mark is one short line");
+        self.note.mark = Some(mark.to_owned());
+        self.write_note()
+    }
+
+    /// What a forked child has: the same open file, and with it the lock.
+    #[cfg(test)]
+    pub(crate) fn duplicate(&self) -> File {
+        self.file.try_clone().expect("a test has descriptors to spare")
+    }
+
+    fn write_note(&mut self) -> Result<(), OsLockError> {
+        self.note.write(&mut self.file).map_err(|source| OsLockError::Note { path: self.path.clone(), source })
+    }
+}
+
+impl Drop for OsLock {
+    /// Closing is not enough: a forked child may still have the description open, and the lock with it.
+    fn drop(&mut self) {
+        if let Err(error) = uninterrupted(|| fs2::FileExt::unlock(&self.file)) {
+            tracing::warn!(path = %self.path.display(), %error, "a lock file could not be unlocked");
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Wait {
+    Yes,
+    No,
+}
+
+fn acquire(path: &Path, holder: &str, wait: Wait) -> Result<Attempt, OsLockError> {
+    for _ in 0..REPLACED_TRIES_MAX {
+        let mut file = open(path)?;
+        let tried = uninterrupted(|| match wait {
+            Wait::Yes => fs2::FileExt::lock_exclusive(&file),
+            Wait::No => fs2::FileExt::try_lock_exclusive(&file),
+        });
+        match tried {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Attempt::Busy(Note::read(&mut file).holder));
+            }
+            Err(source) => {
+                return Err(OsLockError::Lock { path: path.to_owned(), source });
+            }
+        }
+        let note = Note::read(&mut file);
+        let mut lock = OsLock { file, path: path.to_owned(), note };
+        if !still_named(&lock)? {
+            continue;
+        }
+        lock.note.holder = Some(Holder { pid: std::process::id(), text: printable(holder) });
+        // The note is for people; a full disk is no reason to refuse a lock.
+        if let Err(error) = lock.write_note() {
+            tracing::warn!(%error, "a lock is held, but its file does not say by whom");
+        }
+        return Ok(Attempt::Acquired(lock));
+    }
+    Err(OsLockError::Replaced { path: path.to_owned(), tries: REPLACED_TRIES_MAX })
+}
+
+fn open(path: &Path) -> Result<File, OsLockError> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+        .open(path);
+    let not_regular = || OsLockError::NotRegular { path: path.to_owned() };
+    let open_failed = |source: io::Error| OsLockError::Open { path: path.to_owned(), source };
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) => {
+            let odd = path.symlink_metadata().is_ok_and(|meta| !meta.is_file());
+            return Err(if odd { not_regular() } else { open_failed(error) });
+        }
+    };
+    if !file.metadata().map_err(open_failed)?.is_file() {
+        return Err(not_regular());
+    }
+    Ok(file)
+}
+
+/// Whether the file that was locked still bears the name. If not, others may lock another file under it.
+fn still_named(lock: &OsLock) -> Result<bool, OsLockError> {
+    let open_failed = |source| OsLockError::Open { path: lock.path.clone(), source };
+    let locked = lock.file.metadata().map_err(open_failed)?;
+    match lock.path.symlink_metadata() {
+        Ok(named) => Ok((named.dev(), named.ino()) == (locked.dev(), locked.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(open_failed(error)),
+    }
+}
+
+fn uninterrupted<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    crate::storage::uninterrupted(call)
+}
+
+/// One line of at most [`HOLDER_CHARS_MAX`] characters, none of which moves a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().take(HOLDER_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What stands in a sidecar. A note that is missing, foreign or half-written reads as an empty one.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Note {
+    holder: Option<Holder>,
+    mark: Option<String>,
+}
+
+impl Note {
+    fn read(file: &mut File) -> Note {
+        let mut text = Vec::new();
+        let read =
+            file.seek(SeekFrom::Start(0)).and_then(|_| Read::take(&*file, NOTE_BYTES_MAX).read_to_end(&mut text));
+        match read {
+            Ok(_) => Note::parse(&String::from_utf8_lossy(&text)).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "the note in a lock file cannot be read");
+                Note::default()
+            }
+        }
+    }
+
+    fn parse(text: &str) -> Option<Note> {
+        let mut lines = text.split('\n');
+        if lines.next() != Some(VERSION_LINE) {
+            return None;
+        }
+        let (mut pid, mut holder, mut mark) = (None, None, None);
+        for line in lines {
+            match line.split_once(' ') {
+                Some(("pid", value)) => pid = value.parse().ok(),
+                Some(("holder", value)) => holder = Some(printable(value)),
+                Some(("mark", value)) => mark = Some(value.to_owned()),
+                None if line == "end" => {
+                    let holder = pid.zip(holder).map(|(pid, text)| Holder { pid, text });
+                    return Some(Note { holder, mark });
+                }
+                Some(_) | None => return None,
+            }
+        }
+        None
+    }
+
+    /// In place, and shortened only afterwards: at no moment is the file without an `end`.
+    fn write(&self, file: &mut File) -> io::Result<()> {
+        let mut text = format!("{VERSION_LINE}\n");
+        if let Some(Holder { pid, text: holder }) = &self.holder {
+            text.push_str(&format!("pid {pid}\nholder {holder}\n"));
+        }
+        if let Some(mark) = &self.mark {
+            text.push_str(&format!("mark {mark}\n"));
+        }
+        text.push_str("end\n");
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(text.as_bytes())?;
+        file.set_len(text.len() as u64)
+    }
+}

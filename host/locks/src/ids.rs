@@ -1,0 +1,239 @@
+//! Names and plain values: owners, locks, fences, limits, and what a look at a lock shows.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// One process instance, generation included.
+///
+/// The host hands out each number once, so that a dead owner can never be mistaken for a living one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct OwnerId(u64);
+
+impl OwnerId {
+    /// Names the owner with this number.
+    #[must_use]
+    pub const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for OwnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A lock of one table. Only the table that made it may be asked about it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LockId(u32);
+
+impl LockId {
+    pub(crate) const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// The index in the table; locks are numbered from 0 in the order in which they were made.
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for LockId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of one hold of one lock: a later hold has a greater one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Fence(u64);
+
+impl Fence {
+    /// The fence with this number. It is a claim until [`crate::LockTable::check_claim`] has compared it.
+    #[must_use]
+    pub const fn new(fence: u64) -> Self {
+        Self(fence)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Fences that the host has reserved durably for one lock: `start..end` may be issued.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FenceBlock {
+    /// The first number that may be issued. Everything below it counts as issued, by this run or an earlier one.
+    pub start: u64,
+    /// One past the last number that may be issued.
+    pub end: u64,
+}
+
+/// How a hold ended that its owner did not release.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EndCause {
+    /// The owner returned or exited without releasing.
+    Exited,
+    /// The owner trapped.
+    Trapped,
+    /// The owner was killed.
+    Killed,
+    /// The owner met a limit.
+    Limit,
+    /// The hold outlived the time that it was given.
+    Expired,
+    /// The host that kept the owner died.
+    HostDied,
+    /// Something that has no name here.
+    Other,
+}
+
+impl fmt::Display for EndCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exited => "exited",
+            Self::Trapped => "trapped",
+            Self::Killed => "killed",
+            Self::Limit => "limit",
+            Self::Expired => "expired",
+            Self::HostDied => "host-died",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// How the hold before this one ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Previous {
+    /// Its owner released it, or there was none.
+    Clean,
+    /// It was taken away; what the lock protects may be half-written.
+    Abandoned {
+        /// What ended it.
+        how: EndCause,
+        /// Whose it was.
+        who: OwnerId,
+    },
+}
+
+/// A hold, as its owner is told of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the lock is held from here on and somebody must release it"]
+pub struct Acquired {
+    /// The number of this hold.
+    pub fence: Fence,
+    /// How the last hold ended whose owner had been told of it.
+    pub previous: Previous,
+}
+
+/// What one guest may ask of the table. Every limit is named in the error it causes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Waiters in the queue of one lock. Waiters are memory that guests make the host spend.
+    pub waiters_per_lock_max: u32,
+    /// Locks that one owner holds, waits for, or has lost without having been told. The end of an owner visits each.
+    pub holds_per_owner_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { waiters_per_lock_max: 100_000, holds_per_owner_max: 64 }
+    }
+}
+
+/// How one mutex behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MutexConfig {
+    /// How long the waiter at the front may be overtaken by owners that are already running. `ZERO` is strict FIFO.
+    pub barge_bound: Duration,
+}
+
+impl Default for MutexConfig {
+    fn default() -> Self {
+        Self { barge_bound: Duration::from_millis(1) }
+    }
+}
+
+/// In which state a mutex is; the table of states is in the module `mutex`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LockState {
+    /// Nobody holds it and nobody waits.
+    Free,
+    /// Nobody holds it; the waiter at the front has been woken and has not come yet.
+    HeadWoken,
+    /// Its holder has been told.
+    Held,
+    /// It was handed over to a waiter that has not been told yet.
+    InFlight,
+    /// It was taken away and is not given on before the host says so.
+    Revoking,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holder {
+    /// Whose hold it is.
+    pub owner: OwnerId,
+    /// The number of the hold.
+    pub fence: Fence,
+    /// When it was granted: the latest time that the lock had been given by then.
+    pub since: Instant,
+}
+
+/// Who waits for a lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waiter {
+    /// Who waits.
+    pub owner: OwnerId,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// What happened to one lock since it was made. They only grow.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counters {
+    /// Holds whose owner was told.
+    pub acquired: u64,
+    /// Requests that had to queue.
+    pub contended: u64,
+    /// Requests that took the lock ahead of a waiter within its bound.
+    pub barged: u64,
+    /// Direct hand-overs to a waiter.
+    pub handed_over: u64,
+    /// Hand-overs that never reached their waiter.
+    pub passed_on: u64,
+    /// Waits that timed out.
+    pub timeouts: u64,
+    /// Waits that ended because their owner did, or the table was shut down.
+    pub cancelled: u64,
+    /// Holds that were taken away from an owner that had been told.
+    pub abandoned: u64,
+}
+
+/// One lock at one instant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LockView {
+    /// In which state the lock is.
+    pub state: LockState,
+    /// Who holds it: `Some` in the states held, in flight and revoking. In the last one, whose hold was taken away.
+    pub holder: Option<Holder>,
+    /// Who waits, the next one first. A waiter that the lock is in flight to is the holder and not in here.
+    pub queue: Vec<Waiter>,
+    /// What happened so far.
+    pub counters: Counters,
+}

@@ -1,0 +1,340 @@
+//! Races between two or three threads, in every order that the model checker finds. Each test is named after its race.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p lockkeeper-locks --test loom --release`
+#![cfg(loom)]
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use lockkeeper_locks::{
+    AcquireError, Acquired, Acquisition, ClaimError, EndCause, FenceBlock, Limits, LockId, LockState, LockTable,
+    MutexConfig, OwnerId, Previous, ReleaseError, Wait,
+};
+use loom::future::block_on;
+use loom::thread;
+
+const A: OwnerId = OwnerId::new(1);
+const B: OwnerId = OwnerId::new(2);
+const C: OwnerId = OwnerId::new(3);
+
+/// Explores the race with up to five pre-emptions, in a few seconds; `LOOM_MAX_PREEMPTIONS=20` takes about a minute.
+fn explore(race: impl Fn(Instant) + Sync + Send + 'static) {
+    let now = Instant::now();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(5));
+    builder.check(move || race(now));
+}
+
+/// A mutex without barging, so that every release hands over.
+fn strict() -> (Arc<LockTable>, LockId) {
+    with_bound(Duration::ZERO)
+}
+
+/// A mutex whose head never reaches its bound, so that every release leaves it free.
+fn barging() -> (Arc<LockTable>, LockId) {
+    with_bound(Duration::from_secs(3_600))
+}
+
+fn with_bound(barge_bound: Duration) -> (Arc<LockTable>, LockId) {
+    let table = Arc::new(LockTable::new(Limits::default()));
+    let lock = table.create_mutex(MutexConfig { barge_bound }, FenceBlock { start: 1, end: 100 });
+    (table, lock)
+}
+
+fn hold(table: &Arc<LockTable>, owner: OwnerId, lock: LockId, now: Instant) -> Acquired {
+    match table.acquire(owner, lock, now) {
+        Ok(Acquisition::Ready(acquired)) => acquired,
+        other => panic!("the lock was to be had at once: {other:?}"),
+    }
+}
+
+fn queue(table: &Arc<LockTable>, owner: OwnerId, lock: LockId, now: Instant) -> Wait {
+    match table.acquire(owner, lock, now) {
+        Ok(Acquisition::Wait(wait)) => wait,
+        other => panic!("the lock was not to be had at once: {other:?}"),
+    }
+}
+
+/// Polls once, with a waker that nobody listens to.
+fn glance(wait: &mut Wait) -> Poll<Result<Acquired, AcquireError>> {
+    Pin::new(wait).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// What must hold when all is over: nobody is left, and whoever comes next has the lock.
+fn is_over(table: &Arc<LockTable>, lock: LockId, now: Instant) {
+    table.check();
+    assert_eq!(table.inspect(lock).state, LockState::Free);
+    let acquired = hold(table, OwnerId::new(9), lock, now);
+    assert_eq!(table.check_claim(OwnerId::new(9), lock, acquired.fence), Ok(()));
+}
+
+/// The deadline of the waiter against the release that hands the lock over to it: the grant is won, or it never was.
+#[test]
+fn grant_against_timeout() {
+    explore(|now| {
+        let (table, lock) = strict();
+        let _ = hold(&table, A, lock, now);
+        let mut wait = queue(&table, B, lock, now);
+        let releaser = thread::spawn({
+            let table = Arc::clone(&table);
+            move || table.release(A, lock, now)
+        });
+        match wait.expire(now) {
+            Ok(acquired) => {
+                assert_eq!(table.held_fence(B, lock), Some(acquired.fence));
+                assert_eq!(table.release(B, lock, now), Ok(()));
+            }
+            Err(error) => assert_eq!(error, AcquireError::TimedOut),
+        }
+        assert_eq!(releaser.join().expect("no panic"), Ok(()));
+        is_over(&table, lock, now);
+    });
+}
+
+/// The waiter at the front expires while the lock is released and a second one sleeps: the second one is woken.
+#[test]
+fn timeout_of_the_head_against_grant_with_one_behind() {
+    for bound in [Duration::ZERO, Duration::from_secs(3_600)] {
+        explore(move |now| {
+            let (table, lock) = with_bound(bound);
+            let _ = hold(&table, A, lock, now);
+            let mut head = queue(&table, B, lock, now);
+            let behind = queue(&table, C, lock, now);
+            let releaser = thread::spawn({
+                let table = Arc::clone(&table);
+                move || table.release(A, lock, now)
+            });
+            let expirer = thread::spawn({
+                let table = Arc::clone(&table);
+                move || match head.expire(now) {
+                    Ok(_) => table.release(B, lock, now).expect("B was granted"),
+                    Err(error) => assert_eq!(error, AcquireError::TimedOut),
+                }
+            });
+            let _ = block_on(behind).expect("C is granted in the end");
+            assert_eq!(table.release(C, lock, now), Ok(()));
+            assert_eq!(releaser.join().expect("no panic"), Ok(()));
+            expirer.join().expect("no panic");
+            is_over(&table, lock, now);
+        });
+    }
+}
+
+/// The waiter is dropped while the release hands the lock over to it: the grant passes on to the one behind.
+#[test]
+fn grant_against_cancellation() {
+    for bound in [Duration::ZERO, Duration::from_secs(3_600)] {
+        explore(move |now| {
+            let (table, lock) = with_bound(bound);
+            let _ = hold(&table, A, lock, now);
+            let head = queue(&table, B, lock, now);
+            let behind = queue(&table, C, lock, now);
+            let releaser = thread::spawn({
+                let table = Arc::clone(&table);
+                move || table.release(A, lock, now)
+            });
+            let canceller = thread::spawn(move || drop(head));
+            let acquired = block_on(behind).expect("C is granted in the end");
+            assert_eq!(acquired.previous, Previous::Clean);
+            assert_eq!(table.release(C, lock, now), Ok(()));
+            assert_eq!(releaser.join().expect("no panic"), Ok(()));
+            canceller.join().expect("no panic");
+            is_over(&table, lock, now);
+        });
+    }
+}
+
+/// The waiter's owner dies while the lock is handed over to it and it polls: it is told and abandons, or it never was.
+#[test]
+fn death_of_the_grantee() {
+    explore(|now| {
+        let (table, lock) = strict();
+        let _ = hold(&table, A, lock, now);
+        let wait = queue(&table, B, lock, now);
+        let mut behind = queue(&table, C, lock, now);
+        assert!(glance(&mut behind).is_pending());
+        let releaser = thread::spawn({
+            let table = Arc::clone(&table);
+            move || table.release(A, lock, now)
+        });
+        let killer = thread::spawn({
+            let table = Arc::clone(&table);
+            move || {
+                let ended = table.begin_end(B, EndCause::Killed);
+                table.finish_end(ended, now);
+            }
+        });
+        let told = block_on(wait);
+        assert_eq!(releaser.join().expect("no panic"), Ok(()));
+        killer.join().expect("no panic");
+
+        let next = block_on(behind).expect("C is granted in the end");
+        match told {
+            Ok(acquired) => {
+                assert_eq!(next.previous, Previous::Abandoned { how: EndCause::Killed, who: B });
+                let fenced = Err(ClaimError::Fenced { current: next.fence });
+                assert_eq!(table.check_claim(B, lock, acquired.fence), fenced);
+            }
+            Err(error) => {
+                assert_eq!(error, AcquireError::Cancelled);
+                assert_eq!(next.previous, Previous::Clean);
+            }
+        }
+        assert_eq!(table.release(C, lock, now), Ok(()));
+        is_over(&table, lock, now);
+    });
+}
+
+/// An owner dies while it asks: whatever it got is taken away, and nothing of it stays.
+#[test]
+fn death_against_acquire() {
+    explore(|now| {
+        let (table, lock) = barging();
+        let killer = thread::spawn({
+            let table = Arc::clone(&table);
+            move || {
+                let ended = table.begin_end(A, EndCause::Killed);
+                table.finish_end(ended, now);
+            }
+        });
+        let tried = table.try_acquire(A, lock, now);
+        assert!(matches!(tried, Ok(Some(_)) | Err(AcquireError::Cancelled)), "{tried:?}");
+        killer.join().expect("no panic");
+        is_over(&table, lock, now);
+    });
+}
+
+/// The release wakes the head while somebody barges in between: the head is woken again and has the lock in the end.
+#[test]
+fn release_against_barging_and_woken_head() {
+    explore(|now| {
+        let (table, lock) = barging();
+        let _ = hold(&table, A, lock, now);
+        let head = queue(&table, B, lock, now);
+        let barger = thread::spawn({
+            let table = Arc::clone(&table);
+            move || {
+                if let Some(acquired) = table.try_acquire(C, lock, now).expect("no limit is near") {
+                    assert_eq!(table.check_claim(C, lock, acquired.fence), Ok(()));
+                    table.release(C, lock, now).expect("C was granted");
+                }
+            }
+        });
+        let releaser = thread::spawn({
+            let table = Arc::clone(&table);
+            move || table.release(A, lock, now)
+        });
+        let acquired = block_on(head).expect("B is granted in the end");
+        assert_eq!(table.held_fence(B, lock), Some(acquired.fence));
+        assert_eq!(table.release(B, lock, now), Ok(()));
+        barger.join().expect("no panic");
+        assert_eq!(releaser.join().expect("no panic"), Ok(()));
+        is_over(&table, lock, now);
+    });
+}
+
+/// The holder writes and releases while its hold is taken away. A claim is good before, and never again after.
+#[test]
+fn revoke_against_claim() {
+    explore(|now| {
+        let (table, lock) = strict();
+        let fence = hold(&table, A, lock, now).fence;
+        let wait = queue(&table, B, lock, now);
+        let revoker = thread::spawn({
+            let table = Arc::clone(&table);
+            move || {
+                let revoked = table.begin_revoke(lock, Some(fence), EndCause::Expired)?;
+                // Here the host raises the floor of the bound files.
+                let claim = table.check_claim(A, lock, fence);
+                assert_eq!(claim, Err(ClaimError::Fenced { current: fence }), "nobody is granted in between");
+                table.finish_revoke(revoked, now);
+                Some(())
+            }
+        });
+        let first = table.check_claim(A, lock, fence);
+        let second = table.check_claim(A, lock, fence);
+        assert!(first.is_ok() || second.is_err(), "a dead fence came to life again");
+        assert!(second.is_ok() || matches!(second, Err(ClaimError::Fenced { .. })), "{second:?}");
+        let released = table.release(A, lock, now);
+        let next = block_on(wait).expect("B is granted in the end");
+        match revoker.join().expect("no panic") {
+            Some(()) => {
+                assert_eq!(released, Err(ReleaseError::Lost { how: EndCause::Expired }));
+                assert_eq!(next.previous, Previous::Abandoned { how: EndCause::Expired, who: A });
+            }
+            None => {
+                assert_eq!(released, Ok(()));
+                assert_eq!(next.previous, Previous::Clean);
+            }
+        }
+        assert_eq!(table.release(B, lock, now), Ok(()));
+        is_over(&table, lock, now);
+    });
+}
+
+/// Two take the same hold away, one of them because the owner ends: one of them has it and grants the next, the other finds
+/// nothing.
+#[test]
+fn revoke_against_death() {
+    explore(|now| {
+        let (table, lock) = strict();
+        let fence = hold(&table, A, lock, now).fence;
+        let wait = queue(&table, B, lock, now);
+        let revoker = thread::spawn({
+            let table = Arc::clone(&table);
+            move || {
+                let revoked = table.begin_revoke(lock, Some(fence), EndCause::Expired)?;
+                table.finish_revoke(revoked, now);
+                Some(())
+            }
+        });
+        let ended = table.begin_end(A, EndCause::Killed);
+        let ended_it = ended.holds.len() == 1;
+        assert!(table.check_claim(A, lock, fence).is_err());
+        table.finish_end(ended, now);
+        let revoked_it = revoker.join().expect("no panic").is_some();
+        assert_ne!(ended_it, revoked_it, "one of them, and only one");
+
+        let how = if ended_it { EndCause::Killed } else { EndCause::Expired };
+        let next = block_on(wait).expect("B is granted in the end");
+        assert_eq!(next.previous, Previous::Abandoned { how, who: A });
+        assert_eq!(table.release(B, lock, now), Ok(()));
+        is_over(&table, lock, now);
+    });
+}
+
+/// The table is shut down while the lock is handed over: a wait is told of a grant from before, or it is cancelled; after
+/// the shut-down nobody is told of any.
+#[test]
+fn shutdown_against_grant() {
+    for bound in [Duration::ZERO, Duration::from_secs(3_600)] {
+        explore(move |now| {
+            let (table, lock) = with_bound(bound);
+            let _ = hold(&table, A, lock, now);
+            let wait = queue(&table, B, lock, now);
+            let mut behind = queue(&table, C, lock, now);
+            let releaser = thread::spawn({
+                let table = Arc::clone(&table);
+                move || table.release(A, lock, now)
+            });
+            let closer = thread::spawn({
+                let table = Arc::clone(&table);
+                move || {
+                    table.shut_down();
+                    assert_eq!(glance(&mut behind), Poll::Ready(Err(AcquireError::Cancelled)));
+                }
+            });
+            match block_on(wait) {
+                Ok(_) => assert_eq!(table.release(B, lock, now), Ok(())),
+                Err(error) => assert_eq!(error, AcquireError::Cancelled),
+            }
+            assert_eq!(releaser.join().expect("no panic"), Ok(()));
+            closer.join().expect("no panic");
+            table.check();
+            assert_eq!(table.inspect(lock).state, LockState::Free);
+            assert_eq!(table.try_acquire(OwnerId::new(9), lock, now), Err(AcquireError::Cancelled));
+        });
+    }
+}

@@ -1,0 +1,11 @@
+//! What the owners of mutexes see, one promise per test. Time is passed in, so nothing here sleeps.
+#![cfg(not(loom))]
+
+mod acquire;
+mod ends;
+mod fairness;
+mod fences;
+mod shutdown;
+mod support;
+mod threads;
+mod waits;

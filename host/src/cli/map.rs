@@ -1,0 +1,71 @@
+//! `lockkeeper map`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use lockkeeper::{Commit, Placement, ProcessSpec};
+
+use super::options::{GrantOptions, HostOptions};
+use super::session::{Plan, Session, View};
+
+#[derive(Debug, Args)]
+pub(super) struct Map {
+    /// A program (component, or WASI 0.1 core module)
+    #[arg(value_name = "PROGRAM.wasm")]
+    program: PathBuf,
+    /// Input files, one process each; a process sees its own as its last argument, read-only, and no other
+    #[arg(value_name = "INPUT", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Processes at a time [default: two per core]
+    #[arg(short = 'j', long = "jobs", value_name = "N")]
+    jobs: Option<usize>,
+    #[command(flatten)]
+    grants: GrantOptions,
+    #[command(flatten)]
+    host: HostOptions,
+    /// Arguments of the program, before the input
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
+}
+
+impl Map {
+    pub(super) fn execute(self) -> anyhow::Result<u8> {
+        if !self.grants.has_files() {
+            bail!("map writes what the processes append; name a file with --append NAME=FILE");
+        }
+        if self.jobs == Some(0) {
+            bail!("-j 0 runs nothing; give at least 1");
+        }
+        for input in &self.inputs {
+            if !input.is_file() {
+                bail!("the input {} is not a file that can be read; nothing was started", input.display());
+            }
+        }
+        let job = self.grants.job()?;
+        let common = self.grants.process(&job)?;
+        let total = self.inputs.len();
+        let session = Session::start(&self.host, total)?;
+        let program = session.load(&self.program)?;
+        let processes = self.inputs.iter().zip(0u32..).map(|(input, rank)| {
+            let file = input.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let mut args = self.args.clone();
+            args.push(format!("/input/{file}"));
+            let spec = ProcessSpec {
+                name: file,
+                rank,
+                count: u32::try_from(total).unwrap_or(u32::MAX),
+                args,
+                inputs: vec![input.clone()],
+                commit: Commit::AtEnd,
+                placement: Placement::Spread,
+                ..common.clone()
+            };
+            (program.clone(), spec)
+        });
+        let processes = processes.collect();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = self.jobs.unwrap_or(2 * cores);
+        session.run(Plan { job, processes, at_once, view: View::Tagged })
+    }
+}

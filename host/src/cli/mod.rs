@@ -1,0 +1,83 @@
+//! The command: the only place that prints, exits or reads the environment. One file per subcommand.
+
+mod build;
+mod doctor;
+mod environment;
+mod inspect;
+mod map;
+mod options;
+mod output;
+mod run;
+mod session;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lockkeeper::grants::manifest::ManifestError;
+use lockkeeper::{JobError, OpenError};
+
+/// Wrong usage, a wrong manifest, a program that cannot be run: found before anything was started.
+const EXIT_USAGE: u8 = 2;
+/// A file cannot be made (EX_CANTCREAT).
+const EXIT_CANNOT_CREATE: u8 = 73;
+/// Another host has a file now; later it may work (EX_TEMPFAIL).
+const EXIT_TRY_LATER: u8 = 75;
+
+/// Runs WebAssembly programs as many processes that share locks and append files.
+#[derive(Debug, Parser)]
+#[command(name = "lockkeeper", version, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  one process        its own; 124 time limit, 134 trap, 137 killed
+  several            how many failed; 101 for more than 100
+  2                  wrong usage, manifest or program: nothing was started
+  73, 75             a file cannot be made; another host has it
+  130, 143           interrupted, terminated";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs one program, n processes of it, or the processes that a manifest describes
+    Run(run::Run),
+    /// Runs one process per input file; the rows of each are committed when it ends well
+    Map(map::Map),
+    /// Lists what a program imports, so what it would need
+    Inspect(inspect::Inspect),
+    /// Checks whether everything is here to build and run guests
+    Doctor(doctor::Doctor),
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    environment::start_logging();
+    let ended = match cli.command {
+        Command::Run(run) => run.execute(),
+        Command::Map(map) => map.execute(),
+        Command::Inspect(inspect) => inspect.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
+    };
+    ended.map_or_else(
+        |error| {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        },
+        ExitCode::from,
+    )
+}
+
+/// The number by which a script can tell what kind of error it was.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<ManifestError>() {
+        return EXIT_USAGE;
+    }
+    match error.downcast_ref::<JobError>() {
+        Some(JobError::Open { source: OpenError::Busy { .. }, .. }) => EXIT_TRY_LATER,
+        Some(JobError::Open { .. } | JobError::Fences { .. }) => EXIT_CANNOT_CREATE,
+        Some(JobError::Name { .. } | JobError::Twice { .. } | JobError::NoSuchLock { .. }) | None => EXIT_USAGE,
+    }
+}

@@ -1,0 +1,104 @@
+//! `lockkeeper run`.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use lockkeeper::ProcessSpec;
+use lockkeeper::grants::manifest::Manifest;
+
+use super::options::{GrantOptions, HostOptions};
+use super::session::{Plan, Session, View};
+use super::{build, environment};
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// A program (component, or WASI 0.1 core module), or a manifest (.toml)
+    #[arg(value_name = "PROGRAM.wasm|JOB.toml")]
+    what: PathBuf,
+    /// Processes of the program
+    #[arg(short = 'n', long = "processes", value_name = "N")]
+    count: Option<u32>,
+    /// Run the manifest's build commands first; adds a missing wasm target by itself
+    #[arg(long)]
+    build: bool,
+    #[command(flatten)]
+    grants: GrantOptions,
+    #[command(flatten)]
+    host: HostOptions,
+    /// Arguments of the program; `{rank}` and `{count}` stand for the process's own
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
+}
+
+impl Run {
+    pub(super) fn execute(self) -> anyhow::Result<u8> {
+        if self.what.extension().is_some_and(|extension| extension == "toml") {
+            self.manifest()
+        } else {
+            self.program()
+        }
+    }
+
+    fn program(self) -> anyhow::Result<u8> {
+        if self.build {
+            bail!("--build goes with a manifest, which says how to build; {} is a program", self.what.display());
+        }
+        let count = self.count.unwrap_or(1);
+        if count == 0 {
+            bail!("-n 0 runs nothing; give at least 1");
+        }
+        let job = self.grants.job()?;
+        let spec = self.grants.process(&job)?;
+        let session = Session::start(&self.host, count as usize)?;
+        let program = session.load(&self.what)?;
+        let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
+        let processes = (0..count).map(|rank| {
+            let expand =
+                |text: &String| text.replace("{rank}", &rank.to_string()).replace("{count}", &count.to_string());
+            let args = self.args.iter().map(expand).collect();
+            (program.clone(), ProcessSpec { name: name.clone(), rank, count, args, ..spec.clone() })
+        });
+        let view = if count == 1 && !self.host.json { View::Raw } else { View::Tagged };
+        let processes: Vec<_> = processes.collect();
+        session.run(Plan { job, at_once: processes.len(), processes, view })
+    }
+
+    fn manifest(self) -> anyhow::Result<u8> {
+        if self.count.is_some() || !self.args.is_empty() {
+            bail!("-n and ARGS go with a program; a manifest says `count` and `args` itself");
+        }
+        if self.grants != GrantOptions::default() {
+            bail!("grants and limits go with a program; a manifest says them itself, under `grants` and `limits`");
+        }
+        let manifest = Manifest::read(&self.what)?;
+        let plan = manifest.plan(&environment::command_line())?;
+        if self.build {
+            build::run_all(&manifest)?;
+        }
+        let session = Session::start(&self.host, plan.processes.len())?;
+        let mut programs = HashMap::new();
+        let mut processes = Vec::new();
+        for planned in plan.processes {
+            let program = match programs.get(&planned.program) {
+                Some(program) => program,
+                None => {
+                    let program = session.load(&planned.program).map_err(|error| self.hint_build(&manifest, error))?;
+                    programs.entry(planned.program.clone()).or_insert(program)
+                }
+            };
+            processes.push((program.clone(), planned.spec));
+        }
+        let view = if processes.len() == 1 && !self.host.json { View::Raw } else { View::Tagged };
+        session.run(Plan { job: plan.job, at_once: processes.len(), processes, view })
+    }
+
+    fn hint_build(&self, manifest: &Manifest, error: anyhow::Error) -> anyhow::Error {
+        let missing = matches!(error.downcast_ref(), Some(lockkeeper::ProgramError::Missing { .. }));
+        if missing && !self.build && !manifest.builds().is_empty() {
+            return anyhow::anyhow!("{error:#} (`lockkeeper run --build {}` builds it)", self.what.display());
+        }
+        error
+    }
+}

@@ -1,0 +1,157 @@
+//! What a run came to, in a few lines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lockkeeper::observe::{Event, Kind};
+use lockkeeper::{ByteSize, Exit, Job, Outcome};
+use serde::Serialize;
+
+use super::output::Output;
+
+/// More failures than this are counted, not listed.
+const LISTED_MAX: usize = 10;
+
+/// How long processes waited for locks.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    nanos: AtomicU64,
+}
+
+impl Waits {
+    pub(super) fn note(&self, event: &Event) {
+        if let Event::Granted { waited, .. } = event {
+            self.nanos.fetch_add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The closing summary.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "summary")]
+pub(super) struct Summary {
+    processes: usize,
+    outcomes: BTreeMap<&'static str, usize>,
+    records: u64,
+    bytes: u64,
+    acquired: u64,
+    waited: u64,
+    waited_for: Duration,
+    took: Duration,
+    #[serde(skip)]
+    exits: Vec<Arc<Exit>>,
+}
+
+impl Summary {
+    pub(super) fn new(job: &Job, exits: &[Arc<Exit>], waits: &Waits, took: Duration) -> Self {
+        let mut outcomes = BTreeMap::new();
+        for exit in exits {
+            *outcomes.entry(group(&exit.outcome)).or_default() += 1;
+        }
+        let (mut records, mut bytes) = (0, 0);
+        for position in job.file_names().filter_map(|name| job.position(name.as_str())) {
+            records += position.records;
+            bytes += position.run_bytes;
+        }
+        let (mut acquired, mut waited) = (0, 0);
+        for lock in job.lock_names().filter_map(|name| job.inspect_lock(name.as_str())) {
+            acquired += lock.counters.acquired;
+            waited += lock.counters.contended;
+        }
+        Self {
+            processes: exits.len(),
+            outcomes,
+            records,
+            bytes,
+            acquired,
+            waited,
+            waited_for: Duration::from_nanos(waits.nanos.load(Ordering::Relaxed)),
+            took,
+            exits: exits.to_vec(),
+        }
+    }
+
+    /// For several processes.
+    pub(super) fn print(&self, output: &Output) {
+        let failed: Vec<_> = self.exits.iter().filter(|exit| !exit.outcome.is_success()).collect();
+        for exit in failed.iter().take(LISTED_MAX) {
+            output.say(&format!("{} {}", exit.name, exit.outcome));
+        }
+        if failed.len() > LISTED_MAX {
+            output.say(&format!("... and {} more that did not end well", failed.len() - LISTED_MAX));
+        }
+        self.explain(output);
+        let outcomes: Vec<_> = self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        let plural = if self.processes == 1 { "" } else { "es" };
+        output.say(&format!(
+            "{} process{plural}: {}; {} records, {}; {} acquisitions, {} waited ({:.1?} in all); took {:.1?}",
+            self.processes,
+            outcomes.join(", "),
+            self.records,
+            ByteSize(self.bytes),
+            self.acquired,
+            self.waited,
+            self.waited_for,
+            self.took,
+        ));
+    }
+
+    /// For one process, whose streams are its own: a word only if it did not end by itself.
+    pub(super) fn explain_single(&self, output: &Output) {
+        let Some(exit) = self.exits.first() else {
+            return;
+        };
+        match &exit.outcome {
+            Outcome::Returned | Outcome::Failed | Outcome::Exited { .. } => {}
+            outcome => output.say(&format!("error: {} {outcome}", exit.name)),
+        }
+        if !exit.outcome.is_success() {
+            self.explain(output);
+        }
+    }
+
+    /// What was missing, and what to add where.
+    fn explain(&self, output: &Output) {
+        let mut denials: BTreeMap<_, Vec<&Exit>> = BTreeMap::new();
+        for exit in &self.exits {
+            for denial in &exit.denials {
+                let kind = match denial.kind {
+                    Kind::Lock => "lock",
+                    Kind::File => "file",
+                };
+                denials.entry((kind, denial.name.as_str())).or_default().push(exit);
+            }
+        }
+        for ((kind, name), exits) in denials {
+            let who = match &exits[..] {
+                [exit] => exit.name.to_string(),
+                exits => format!("{} and {} more", exits[0].name, exits.len() - 1),
+            };
+            let flag = if kind == "lock" { format!("--lock {name}") } else { format!("--append {name}=FILE") };
+            output.say(&format!(
+                "{who} asked for {kind} `{name}`, which was not granted: add it to `grants = {{ {kind} = [\"{name}\"] }}` \
+                 and declare [{kind}.{name}], or give {flag}"
+            ));
+        }
+        for exit in self.exits.iter().filter(|exit| exit.output_dropped_bytes > 0) {
+            let dropped = ByteSize(exit.output_dropped_bytes);
+            output.say(&format!("{} printed more than its limit; {dropped} were dropped (--max-output)", exit.name));
+        }
+    }
+}
+
+fn group(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Returned | Outcome::Exited { code: 0 } => "ended well",
+        Outcome::Failed | Outcome::Exited { .. } => "failed",
+        Outcome::Trapped { .. } => "trapped",
+        Outcome::StackOverflow => "out of stack",
+        Outcome::OutOfMemory { .. } => "out of memory",
+        Outcome::TimedOut { .. } => "out of time",
+        Outcome::Killed => "killed",
+        Outcome::ShutDown => "shut down",
+        Outcome::HostFault { .. } => "hit by a host fault",
+    }
+}

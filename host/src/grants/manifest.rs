@@ -1,0 +1,208 @@
+//! The manifest: a job described in TOML, made into locks, files and processes.
+//!
+//! Whatever is wrong with it is said with file and line, and with the nearest word that would have been right. Nothing is
+//! started before all of it is understood.
+
+mod diagnose;
+mod expand;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use toml::Spanned;
+
+use crate::process::{ByteSize, Placement};
+pub use diagnose::ManifestError;
+pub use expand::{PlannedJob, PlannedProcess, format_of, parse_dir};
+
+/// The version of the format that this host reads.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// A job as written down. Paths are relative to the manifest's directory.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    version: Spanned<u32>,
+    #[serde(default)]
+    lock: BTreeMap<Spanned<String>, LockTable>,
+    #[serde(default)]
+    file: BTreeMap<Spanned<String>, FileTable>,
+    #[serde(default)]
+    process: Vec<ProcessTable>,
+    #[serde(skip)]
+    source: Source,
+}
+
+/// Where a manifest came from, for messages.
+#[derive(Clone, Debug, Default)]
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct LockTable {
+    #[serde(default)]
+    kind: LockKind,
+    /// How long a running process may go first; `0s` is strict order.
+    #[serde(default, deserialize_with = "duration")]
+    barge_bound: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum LockKind {
+    #[default]
+    Mutex,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct FileTable {
+    path: PathBuf,
+    format: Option<FormatName>,
+    header: Option<Vec<String>>,
+    requires_lock: Option<Spanned<String>>,
+    #[serde(default)]
+    if_exists: IfExistsName,
+    #[serde(default, deserialize_with = "size")]
+    record_max: Option<ByteSize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FormatName {
+    Lines,
+    Csv,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum IfExistsName {
+    #[default]
+    Append,
+    Replace,
+    Refuse,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ProcessTable {
+    name: String,
+    program: PathBuf,
+    build: Option<String>,
+    count: Option<Spanned<u32>>,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    inputs: Vec<String>,
+    #[serde(default)]
+    grants: GrantsTable,
+    #[serde(default)]
+    limits: LimitsTable,
+    #[serde(default)]
+    placement: PlacementName,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum PlacementName {
+    #[default]
+    Home,
+    Spread,
+}
+
+impl From<PlacementName> for Placement {
+    fn from(name: PlacementName) -> Self {
+        match name {
+            PlacementName::Home => Self::Home,
+            PlacementName::Spread => Self::Spread,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct GrantsTable {
+    #[serde(default)]
+    lock: Vec<Spanned<String>>,
+    #[serde(default)]
+    file: Vec<Spanned<String>>,
+    #[serde(default)]
+    dir: Vec<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct LimitsTable {
+    #[serde(default, deserialize_with = "size")]
+    memory: Option<ByteSize>,
+    #[serde(default, deserialize_with = "duration")]
+    timeout: Option<Duration>,
+    handles: Option<u32>,
+    #[serde(default, deserialize_with = "size")]
+    call: Option<ByteSize>,
+    #[serde(default, deserialize_with = "size")]
+    output: Option<ByteSize>,
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map(Some).map_err(|error| {
+        D::Error::custom(format!("`{text}` is no time ({error}); write it as \"60s\", \"250ms\" or \"2h\""))
+    })
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ByteSize>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    pub fn read(path: &Path) -> Result<Self, ManifestError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ManifestError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(text, path)
+    }
+
+    /// Understands the text of a manifest; `path` is for messages and for what its paths are relative to.
+    pub fn parse(text: String, path: &Path) -> Result<Self, ManifestError> {
+        let source = Source { path: path.to_owned(), text };
+        let mut manifest: Self = toml::from_str(&source.text).map_err(|error| diagnose::syntax(&source, &error))?;
+        manifest.source = source;
+        let version = *manifest.version.get_ref();
+        if version != MANIFEST_VERSION {
+            return Err(diagnose::at(
+                &manifest.source,
+                manifest.version.span(),
+                format!("version {version} is not known; this host reads version = {MANIFEST_VERSION}"),
+            ));
+        }
+        Ok(manifest)
+    }
+
+    /// The directory that its paths and build commands start from.
+    pub fn dir(&self) -> &Path {
+        match self.source.path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        }
+    }
+
+    /// The build commands, each once, in the order of the processes.
+    pub fn builds(&self) -> Vec<&str> {
+        let mut builds: Vec<&str> = Vec::new();
+        for build in self.process.iter().filter_map(|process| process.build.as_deref()) {
+            if !builds.contains(&build) {
+                builds.push(build);
+            }
+        }
+        builds
+    }
+}

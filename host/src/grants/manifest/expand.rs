@@ -1,0 +1,201 @@
+//! From what a manifest says to what a host opens and starts.
+
+use std::path::{Path, PathBuf};
+
+use lockkeeper_journal::{FileSpec, Format, IfExists, Parents};
+use lockkeeper_locks::MutexConfig;
+use toml::Spanned;
+
+use super::diagnose::{at, unknown_word};
+use super::{FileTable, FormatName, IfExistsName, LimitsTable, LockKind, Manifest, ManifestError, ProcessTable};
+use crate::grants::Name;
+use crate::job::{AppendSpec, JobSpec, LockSpec};
+use crate::process::{Access, DirGrant, Limits, ProcessSpec};
+
+/// The most processes of one `[[process]]`. More at once wants another memory profile than this host has.
+const COUNT_MAX: u32 = 10_000;
+
+/// A job and the processes that are to run in it.
+#[derive(Debug)]
+pub struct PlannedJob {
+    /// Its locks and files.
+    pub job: JobSpec,
+    /// Its processes, in the manifest's order, each group by rank.
+    pub processes: Vec<PlannedProcess>,
+}
+
+/// One process of a planned job.
+#[derive(Debug)]
+pub struct PlannedProcess {
+    /// Where its program is.
+    pub program: PathBuf,
+    /// What it is to be. Its standard streams are for the caller to choose.
+    pub spec: ProcessSpec,
+}
+
+impl Manifest {
+    /// Checks that everything fits together, and plans the job. `holder` is what another host is told that wants one of
+    /// the files meanwhile: who writes it, such as the command line.
+    pub fn plan(&self, holder: &str) -> Result<PlannedJob, ManifestError> {
+        if self.process.is_empty() {
+            return Err(at(&self.source, 0..0, "there is no [[process]] to run; describe at least one".to_owned()));
+        }
+        let mut job = JobSpec::default();
+        for (name, lock) in &self.lock {
+            self.check_name(name)?;
+            let LockKind::Mutex = lock.kind;
+            let barge_bound = lock.barge_bound.unwrap_or(MutexConfig::default().barge_bound);
+            job.locks.push(LockSpec { name: name.get_ref().clone(), config: MutexConfig { barge_bound } });
+        }
+        for (name, file) in &self.file {
+            self.check_name(name)?;
+            job.files.push(self.file_spec(name, file, holder)?);
+        }
+        let mut processes = Vec::new();
+        for process in &self.process {
+            self.plan_process(process, &mut processes)?;
+        }
+        Ok(PlannedJob { job, processes })
+    }
+
+    fn check_name(&self, name: &Spanned<String>) -> Result<(), ManifestError> {
+        match Name::new(name.get_ref()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(at(&self.source, name.span(), error.to_string())),
+        }
+    }
+
+    fn known<'a>(
+        &self,
+        kind: &str,
+        name: &Spanned<String>,
+        known: impl Iterator<Item = &'a Spanned<String>>,
+    ) -> Result<String, ManifestError> {
+        let known: Vec<&str> = known.map(|name| name.get_ref().as_str()).collect();
+        if known.contains(&name.get_ref().as_str()) {
+            return Ok(name.get_ref().clone());
+        }
+        Err(at(&self.source, name.span(), unknown_word(kind, name.get_ref(), &known)))
+    }
+
+    fn file_spec(&self, name: &Spanned<String>, file: &FileTable, holder: &str) -> Result<AppendSpec, ManifestError> {
+        let requires_lock = match &file.requires_lock {
+            Some(lock) => Some(self.known("lock", lock, self.lock.keys())?),
+            None => None,
+        };
+        let format = match (file.format, &file.header) {
+            (Some(FormatName::Lines), Some(_)) => {
+                let message = "a `lines` file has no header; take `header` away, or write format = \"csv\"".to_owned();
+                return Err(at(&self.source, name.span(), message));
+            }
+            (Some(FormatName::Lines), None) => Format::Lines,
+            (Some(FormatName::Csv), header) => Format::Csv { header: header.clone().unwrap_or_default() },
+            (None, Some(header)) => Format::Csv { header: header.clone() },
+            (None, None) => format_of(&file.path),
+        };
+        let mut spec = FileSpec::new(self.dir().join(&file.path), format, holder);
+        spec.parents = Parents::Create;
+        spec.if_exists = match file.if_exists {
+            IfExistsName::Append => IfExists::Append,
+            IfExistsName::Replace => IfExists::Replace,
+            IfExistsName::Refuse => IfExists::Refuse,
+        };
+        if let Some(max) = file.record_max {
+            spec.record_bytes_max = max.as_usize();
+        }
+        Ok(AppendSpec { name: name.get_ref().clone(), file: spec, requires_lock })
+    }
+
+    fn plan_process(&self, process: &ProcessTable, planned: &mut Vec<PlannedProcess>) -> Result<(), ManifestError> {
+        let count = match &process.count {
+            None => 1,
+            Some(count) if (1..=COUNT_MAX).contains(count.get_ref()) => *count.get_ref(),
+            Some(count) => {
+                let message = format!("count = {} is out of range; 1 to {COUNT_MAX} can be run", count.get_ref());
+                return Err(at(&self.source, count.span(), message));
+            }
+        };
+        let mut locks = Vec::new();
+        for lock in &process.grants.lock {
+            locks.push(self.known("lock", lock, self.lock.keys())?);
+        }
+        let mut files = Vec::new();
+        for file in &process.grants.file {
+            files.push(self.known("file", file, self.file.keys())?);
+        }
+        let mut dirs = Vec::new();
+        for dir in &process.grants.dir {
+            dirs.push(self.dir_grant(dir)?);
+        }
+        for rank in 0..count {
+            let expand = |text: &String| expand(text, rank, count);
+            let spec = ProcessSpec {
+                name: process.name.clone(),
+                rank,
+                count,
+                args: process.args.iter().map(expand).collect(),
+                env: process.env.iter().map(|(key, value)| (key.clone(), expand(value))).collect(),
+                dirs: dirs.clone(),
+                inputs: process.inputs.iter().map(|input| self.dir().join(expand(input))).collect(),
+                locks: locks.clone(),
+                files: files.clone(),
+                limits: limits(&process.limits),
+                placement: process.placement.into(),
+                ..ProcessSpec::default()
+            };
+            planned.push(PlannedProcess { program: self.dir().join(&process.program), spec });
+        }
+        Ok(())
+    }
+
+    /// `HOST[::GUEST][:read-only]`.
+    fn dir_grant(&self, grant: &Spanned<String>) -> Result<DirGrant, ManifestError> {
+        let mut dir = parse_dir(grant.get_ref()).map_err(|message| at(&self.source, grant.span(), message))?;
+        dir.host = self.dir().join(&dir.host);
+        Ok(dir)
+    }
+}
+
+/// Reads `HOST[::GUEST][:read-only|:read-write]`: the host's directory, what the guest calls it, what it may do there.
+pub fn parse_dir(text: &str) -> Result<DirGrant, String> {
+    let (paths, access) = match text.rsplit_once(':') {
+        Some((paths, "read-only")) => (paths, Access::ReadOnly),
+        Some((paths, "read-write")) => (paths, Access::ReadWrite),
+        _ => (text, Access::ReadWrite),
+    };
+    let (host, guest) = paths.split_once("::").unwrap_or((paths, paths));
+    if host.is_empty() || guest.is_empty() {
+        return Err(format!("`{text}` is no directory grant; write HOST[::GUEST][:read-only]"));
+    }
+    Ok(DirGrant { host: host.into(), guest: guest.to_owned(), access })
+}
+
+/// A file is `csv` if its name says so, else `lines`.
+pub fn format_of(path: &Path) -> Format {
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("csv") => Format::Csv { header: Vec::new() },
+        _ => Format::Lines,
+    }
+}
+
+fn expand(text: &str, rank: u32, count: u32) -> String {
+    text.replace("{rank}", &rank.to_string()).replace("{count}", &count.to_string())
+}
+
+fn limits(table: &LimitsTable) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(memory) = table.memory {
+        limits.memory_bytes_max = memory.0;
+    }
+    limits.timeout = table.timeout;
+    if let Some(handles) = table.handles {
+        limits.handles_max = handles;
+    }
+    if let Some(call) = table.call {
+        limits.call_bytes_max = call.as_usize();
+    }
+    if let Some(output) = table.output {
+        limits.output_bytes_max = output.0;
+    }
+    limits
+}

@@ -1,0 +1,31 @@
+//! Which process may name which lock and which file.
+//!
+//! A job declares locks and files by name; a process reaches those that were granted to it and no others. For a process
+//! "does not exist" and "was not granted" are the same answer.
+
+pub mod manifest;
+mod name;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lockkeeper_journal::AppendFile;
+
+use crate::scope::ScopedLock;
+pub use name::{NAME_BYTES_MAX, Name, NameError};
+
+/// What one process may name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rights {
+    pub(crate) locks: HashMap<Name, Arc<ScopedLock>>,
+    pub(crate) files: HashMap<Name, Arc<GrantedFile>>,
+}
+
+/// An append file of a job.
+#[derive(Debug)]
+pub(crate) struct GrantedFile {
+    pub(crate) name: Name,
+    pub(crate) file: Arc<AppendFile>,
+    /// The lock without which nobody writes.
+    pub(crate) requires: Option<Arc<ScopedLock>>,
+}

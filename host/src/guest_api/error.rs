@@ -1,0 +1,165 @@
+//! From what the domain says to what a guest reads, decided once: a refusal is a typed error, a bad handle a trap.
+
+use std::io;
+
+use lockkeeper_journal::{AppendError, InvalidRecord};
+use lockkeeper_locks::{AcquireError, Acquired, ClaimError, EndCause, Previous, ReleaseError};
+use wasmtime::component::ResourceTableError;
+
+use crate::bindings::lockkeeper::runtime::types;
+use crate::grants::{GrantedFile, NameError};
+use crate::process::{HandlesExceeded, HeldBackError, ProcessState};
+
+/// Why a call of a guest does not succeed.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The guest is told, and may go on.
+    Guest(types::Error),
+    /// The guest broke the contract, and ends.
+    Trap(wasmtime::Error),
+}
+
+impl From<types::Error> for Refusal {
+    fn from(error: types::Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
+/// A handle that is not this process's own.
+impl From<ResourceTableError> for Refusal {
+    fn from(error: ResourceTableError) -> Self {
+        Self::Trap(error.into())
+    }
+}
+
+impl types::Host for ProcessState {
+    fn convert_error(&mut self, refusal: Refusal) -> wasmtime::Result<types::Error> {
+        match refusal {
+            Refusal::Guest(error) => Ok(error),
+            Refusal::Trap(error) => Err(error),
+        }
+    }
+}
+
+impl From<NameError> for Refusal {
+    fn from(error: NameError) -> Self {
+        Self::Guest(types::Error::InvalidName(error.to_string()))
+    }
+}
+
+impl From<HandlesExceeded> for Refusal {
+    fn from(_: HandlesExceeded) -> Self {
+        Self::Guest(types::Error::Limit(types::LimitKind::Handles))
+    }
+}
+
+impl From<HeldBackError> for Refusal {
+    fn from(error: HeldBackError) -> Self {
+        match error {
+            HeldBackError::Full => Self::Guest(types::Error::Limit(types::LimitKind::FileBytes)),
+            HeldBackError::Invalid(invalid) => invalid.into(),
+        }
+    }
+}
+
+impl From<AcquireError> for Refusal {
+    fn from(error: AcquireError) -> Self {
+        Self::Guest(match error {
+            // Whoever waits tells the circle itself; a try never closes one.
+            AcquireError::Deadlock { .. } => types::Error::Deadlock(Vec::new()),
+            AcquireError::WaitersExceeded { .. } => types::Error::Limit(types::LimitKind::Waiters),
+            AcquireError::HoldsExceeded { .. } => types::Error::Limit(types::LimitKind::Holds),
+            AcquireError::FencesExhausted { .. } => {
+                types::Error::Unavailable("no fence could be reserved for this lock; try again".to_owned())
+            }
+            AcquireError::Cancelled => types::Error::Cancelled,
+            AcquireError::Lost { how } => types::Error::Lost(how.into()),
+            AcquireError::TimedOut => types::Error::TimedOut,
+        })
+    }
+}
+
+impl From<ReleaseError> for Refusal {
+    fn from(error: ReleaseError) -> Self {
+        Self::Guest(match error {
+            ReleaseError::NotHeld { .. } => types::Error::NotHeld,
+            ReleaseError::NotOwner { .. } => types::Error::NotOwner,
+            ReleaseError::Lost { how } => types::Error::Lost(how.into()),
+        })
+    }
+}
+
+impl From<InvalidRecord> for Refusal {
+    fn from(error: InvalidRecord) -> Self {
+        Self::Guest(match error {
+            InvalidRecord::TooLong { .. } | InvalidRecord::BatchTooLong { .. } => {
+                types::Error::Limit(types::LimitKind::RecordBytes)
+            }
+            other => types::Error::InvalidArgument(other.to_string()),
+        })
+    }
+}
+
+impl Refusal {
+    pub(super) fn from_claim(error: &ClaimError, file: &GrantedFile) -> Self {
+        Self::Guest(match error {
+            ClaimError::LockRequired => {
+                let lock = file.requires.as_ref().map(|lock| lock.name.to_string());
+                types::Error::LockRequired(lock.unwrap_or_default())
+            }
+            ClaimError::Fenced { current } => types::Error::Fenced(current.get()),
+            ClaimError::NeverIssued { claim } => {
+                types::Error::InvalidArgument(format!("guard: no hold of this lock ever had the fence {claim}"))
+            }
+        })
+    }
+
+    pub(super) fn from_append(error: &AppendError<ClaimError>, file: &GrantedFile) -> Self {
+        Self::Guest(match error {
+            AppendError::Refused(claim) => return Self::from_claim(claim, file),
+            AppendError::Invalid(invalid) => return invalid.clone().into(),
+            AppendError::Fenced { current, .. } => types::Error::Fenced(*current),
+            AppendError::Io { source, .. } => types::Error::Io(io_code(source)),
+            AppendError::Changed { .. } => types::Error::Io(types::IoCode::Changed),
+            AppendError::Latched { .. } => types::Error::Io(types::IoCode::Latched),
+        })
+    }
+}
+
+fn io_code(error: &io::Error) -> types::IoCode {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => types::IoCode::NoSpace,
+        io::ErrorKind::FileTooLarge => types::IoCode::FileTooLarge,
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => types::IoCode::ReadOnly,
+        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => types::IoCode::Device,
+        _ => types::IoCode::Other,
+    }
+}
+
+impl From<Acquired> for types::Acquired {
+    fn from(acquired: Acquired) -> Self {
+        Self {
+            fence: acquired.fence.get(),
+            previous: match acquired.previous {
+                Previous::Clean => types::Previous::Clean,
+                Previous::Abandoned { how, who } => {
+                    types::Previous::Abandoned(types::Abandonment { how: how.into(), who: who.get() })
+                }
+            },
+        }
+    }
+}
+
+impl From<EndCause> for types::EndCause {
+    fn from(cause: EndCause) -> Self {
+        match cause {
+            EndCause::Exited => Self::Exited,
+            EndCause::Trapped => Self::Trapped,
+            EndCause::Killed => Self::Killed,
+            EndCause::Limit => Self::Limit,
+            EndCause::Expired => Self::Expired,
+            EndCause::HostDied => Self::HostDied,
+            EndCause::Other => Self::Other,
+        }
+    }
+}

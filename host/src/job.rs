@@ -1,0 +1,331 @@
+//! A job: locks and append files by name, and the processes that share them.
+
+use std::sync::Arc;
+
+use lockkeeper_journal::counter::CounterError;
+use lockkeeper_journal::{AppendFile, FileSpec, OpenError, OpenReport, Position};
+use lockkeeper_locks::{EndCause, Fence, LockView, MutexConfig};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+use crate::grants::{GrantedFile, Name, NameError, Rights};
+use crate::observe::Events;
+use crate::process::control::Control;
+use crate::process::{
+    Access, DirGrant, Identity, InputDir, InputError, Placement, Prepared, Process, ProcessSpec, ProcessState, connect,
+};
+use crate::program::Program;
+use crate::runtime::{RuntimeShared, ShuttingDown};
+use crate::scope::{ProcessScope, ScopedLock};
+
+/// What a job has.
+#[derive(Clone, Debug, Default)]
+pub struct JobSpec {
+    /// Its locks.
+    pub locks: Vec<LockSpec>,
+    /// Its append files.
+    pub files: Vec<AppendSpec>,
+}
+
+/// A lock of a job.
+#[derive(Clone, Debug, Default)]
+pub struct LockSpec {
+    /// What processes call it.
+    pub name: String,
+    /// How it behaves.
+    pub config: MutexConfig,
+}
+
+/// An append file of a job.
+#[derive(Clone, Debug)]
+pub struct AppendSpec {
+    /// What processes call it.
+    pub name: String,
+    /// Where it is and how it is written.
+    pub file: FileSpec,
+    /// The lock without which nobody may write to it.
+    pub requires_lock: Option<String>,
+}
+
+/// Why a job cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// A name breaks the grammar.
+    #[error("{kind} {name:?}: {source}")]
+    Name {
+        /// What it names.
+        kind: crate::observe::Kind,
+        /// The text.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// Two things have one name.
+    #[error("{kind} `{name}` is declared twice; give one of them another name")]
+    Twice {
+        /// What it names.
+        kind: crate::observe::Kind,
+        /// The name.
+        name: Name,
+    },
+    /// A file requires a lock that the job does not have.
+    #[error("file `{file}` requires lock `{lock}`, which the job does not declare")]
+    NoSuchLock {
+        /// The file.
+        file: Name,
+        /// The lock.
+        lock: String,
+    },
+    /// No fences can be reserved for a lock.
+    #[error("lock `{lock}`: {source}")]
+    Fences {
+        /// The lock.
+        lock: Name,
+        /// Why.
+        source: CounterError,
+    },
+    /// A file cannot be opened.
+    #[error("file `{file}`: {source}")]
+    Open {
+        /// The file.
+        file: Name,
+        /// Why.
+        source: OpenError,
+    },
+}
+
+/// Why a process does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// It is to have a lock or a file that the job does not have.
+    #[error("`{process}` is granted {kind} `{name}`, which the job does not declare")]
+    NoSuchGrant {
+        /// The process.
+        process: Arc<str>,
+        /// What kind.
+        kind: crate::observe::Kind,
+        /// The name.
+        name: String,
+    },
+    /// A directory cannot be opened.
+    #[error("`{process}` is granted the directory {}, which cannot be opened: {source}", dir.display())]
+    Dir {
+        /// The process.
+        process: Arc<str>,
+        /// The directory.
+        dir: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// An append file could be reached past the host, through a directory of the process.
+    #[error(
+        "`{process}` may write in {}, where the append file `{file}` is; grant another directory, or grant it read-only",
+        dir.display()
+    )]
+    FileInDir {
+        /// The process.
+        process: Arc<str>,
+        /// The directory.
+        dir: std::path::PathBuf,
+        /// The file.
+        file: Name,
+    },
+    /// Its inputs cannot be given to it.
+    #[error("`{process}`: {source}")]
+    Input {
+        /// The process.
+        process: Arc<str>,
+        /// Why.
+        source: InputError,
+    },
+    /// The host shuts down.
+    #[error("the host is shutting down; no process is started any more")]
+    ShuttingDown,
+}
+
+/// A job that is open: its locks exist, its files are this host's alone.
+pub struct Job {
+    runtime: Arc<RuntimeShared>,
+    shared: Arc<JobShared>,
+    rights: Rights,
+    reports: Vec<(Name, OpenReport)>,
+}
+
+/// What the processes of a job share.
+#[derive(Debug)]
+pub(crate) struct JobShared {
+    pub(crate) scope: Arc<ProcessScope>,
+    pub(crate) events: Events,
+}
+
+impl Job {
+    pub(crate) fn open(runtime: &Arc<RuntimeShared>, spec: JobSpec) -> Result<Self, JobError> {
+        let shared = JobShared { scope: runtime.scope.clone(), events: runtime.events.clone() };
+        let mut rights = Rights::default();
+        for LockSpec { name, config } in spec.locks {
+            let name = checked(crate::observe::Kind::Lock, &name)?;
+            if rights.locks.contains_key(&name) {
+                return Err(JobError::Twice { kind: crate::observe::Kind::Lock, name });
+            }
+            let lock = shared.scope.create_mutex(name.clone(), config);
+            let lock = lock.map_err(|source| JobError::Fences { lock: name.clone(), source })?;
+            rights.locks.insert(name, lock);
+        }
+        let mut reports = Vec::new();
+        for AppendSpec { name, file, requires_lock } in spec.files {
+            let name = checked(crate::observe::Kind::File, &name)?;
+            if rights.files.contains_key(&name) {
+                return Err(JobError::Twice { kind: crate::observe::Kind::File, name });
+            }
+            let requires = match requires_lock {
+                None => None,
+                Some(lock) => match rights.locks.get(lock.as_str()) {
+                    Some(lock) => Some(lock.clone()),
+                    None => return Err(JobError::NoSuchLock { file: name, lock }),
+                },
+            };
+            let opened = AppendFile::open(&file);
+            let (file, report) = opened.map_err(|source| JobError::Open { file: name.clone(), source })?;
+            let file = Arc::new(file);
+            if let Some(lock) = &requires {
+                lock.bind(&file);
+            }
+            reports.push((name.clone(), report));
+            rights.files.insert(name.clone(), Arc::new(GrantedFile { name, file, requires }));
+        }
+        Ok(Self { runtime: runtime.clone(), shared: Arc::new(shared), rights, reports })
+    }
+
+    /// What was found when the files were opened, torn tails above all.
+    pub fn reports(&self) -> impl Iterator<Item = (&Name, &OpenReport)> {
+        self.reports.iter().map(|(name, report)| (name, report))
+    }
+
+    /// Starts a process. Returns at once; the process runs on its shard.
+    pub fn spawn(&self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
+        let id = self.runtime.next_process();
+        let name: Arc<str> = spec.full_name().into();
+        let rights = self.rights_of(&name, spec)?;
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.arg(program.name()).args(&spec.args).envs(&spec.env);
+        for dir in &spec.dirs {
+            self.grant_dir(&mut wasi, &name, dir)?;
+        }
+        let input = |source| SpawnError::Input { process: name.clone(), source };
+        let inputs = match &spec.inputs[..] {
+            [] => None,
+            inputs => Some(InputDir::new(inputs).map_err(input)?),
+        };
+        if let Some(inputs) = &inputs {
+            let source = |source: wasmtime::Error| SpawnError::Dir {
+                process: name.clone(),
+                dir: inputs.path().to_owned(),
+                source: std::io::Error::other(format!("{source:#}")),
+            };
+            wasi.preopened_dir(inputs.path(), crate::process::INPUT_DIR, FsPerms::ReadOnly).map_err(source)?;
+        }
+        let output = connect(&spec.stdio, &mut wasi, spec.limits.output_bytes_max);
+        let identity = Identity { id, rank: spec.rank, count: spec.count.max(1), name: name.clone() };
+        let home = spec.locks.first().and_then(|lock| rights.locks.get(lock.as_str())).map(|lock| lock.id);
+        let state = ProcessState::new(identity, self.shared.clone(), rights, wasi.build(), &spec.limits, spec.commit);
+        let control = Arc::<Control>::default();
+        let prepared = Prepared {
+            program: program.command.clone(),
+            state,
+            control: control.clone(),
+            call_bytes_max: spec.limits.call_bytes_max,
+            timeout: spec.limits.timeout,
+            output,
+            inputs,
+        };
+        let placement = spec.placement;
+        let started = self.runtime.start(
+            |shards| match (placement, home) {
+                (Placement::Home, Some(lock)) => shards.home(lock.index() as usize),
+                (Placement::Home, None) | (Placement::Spread, _) => shards.least_loaded(),
+            },
+            prepared,
+        );
+        started.map_err(|ShuttingDown| SpawnError::ShuttingDown)?;
+        Ok(Process { id, name, control })
+    }
+
+    /// A look at a lock: who holds it and who waits, at one instant. None if the job has no such lock.
+    pub fn inspect_lock(&self, name: &str) -> Option<LockView> {
+        Some(self.shared.scope.table().inspect(self.lock(name)?.id))
+    }
+
+    /// Takes a lock away from whoever holds it, with `expect` only if the hold has that fence. When this returns, the old
+    /// owner's last record is in the files bound to the lock, it can write no more to them, and the next waiter is
+    /// granted. Answers the fence of the hold that was ended; none if there was none.
+    pub fn revoke(&self, name: &str, expect: Option<u64>) -> Option<u64> {
+        let lock = self.lock(name)?;
+        self.shared.scope.revoke(lock, expect.map(Fence::new), EndCause::Expired).map(Fence::get)
+    }
+
+    /// How far an append file goes. None if the job has no such file.
+    pub fn position(&self, name: &str) -> Option<Position> {
+        Some(self.rights.files.get(name)?.file.position())
+    }
+
+    /// The names of the job's append files.
+    pub fn file_names(&self) -> impl Iterator<Item = &Name> {
+        self.rights.files.keys()
+    }
+
+    /// The names of the job's locks.
+    pub fn lock_names(&self) -> impl Iterator<Item = &Name> {
+        self.rights.locks.keys()
+    }
+
+    fn lock(&self, name: &str) -> Option<&Arc<ScopedLock>> {
+        self.rights.locks.get(name)
+    }
+
+    fn rights_of(&self, process: &Arc<str>, spec: &ProcessSpec) -> Result<Rights, SpawnError> {
+        let missing =
+            |kind, name: &str| SpawnError::NoSuchGrant { process: process.clone(), kind, name: name.to_owned() };
+        let mut rights = Rights::default();
+        for name in &spec.locks {
+            let (name, lock) = self
+                .rights
+                .locks
+                .get_key_value(name.as_str())
+                .ok_or_else(|| missing(crate::observe::Kind::Lock, name))?;
+            rights.locks.insert(name.clone(), lock.clone());
+        }
+        for name in &spec.files {
+            let (name, file) = self
+                .rights
+                .files
+                .get_key_value(name.as_str())
+                .ok_or_else(|| missing(crate::observe::Kind::File, name))?;
+            rights.files.insert(name.clone(), file.clone());
+        }
+        Ok(rights)
+    }
+
+    /// A process that could write where an append file is could write to it past its lock.
+    fn grant_dir(&self, wasi: &mut WasiCtxBuilder, process: &Arc<str>, dir: &DirGrant) -> Result<(), SpawnError> {
+        let failed = |source| SpawnError::Dir { process: process.clone(), dir: dir.host.clone(), source };
+        let real = dir.host.canonicalize().map_err(failed)?;
+        let perms = match dir.access {
+            Access::ReadOnly => FsPerms::ReadOnly,
+            Access::ReadWrite => {
+                let inside = |file: &&Arc<GrantedFile>| {
+                    file.file.path().canonicalize().is_ok_and(|path| path.starts_with(&real))
+                };
+                if let Some(file) = self.rights.files.values().find(inside) {
+                    let (dir, file) = (dir.host.clone(), file.name.clone());
+                    return Err(SpawnError::FileInDir { process: process.clone(), dir, file });
+                }
+                FsPerms::ReadWrite
+            }
+        };
+        let opened = wasi.preopened_dir(&real, &dir.guest, perms);
+        opened.map(|_| ()).map_err(|error| failed(std::io::Error::other(format!("{error:#}"))))
+    }
+}
+
+fn checked(kind: crate::observe::Kind, name: &str) -> Result<Name, JobError> {
+    Name::new(name).map_err(|source| JobError::Name { kind, name: name.to_owned(), source })
+}

@@ -1,0 +1,61 @@
+//! A host that runs many WebAssembly processes, and keeps the locks and the shared files for them.
+//!
+//! A process never touches a lock word that another one can reach, and never holds the descriptor of a shared file: it
+//! asks the host through the contract in `wit/`. So a lock ends with its owner however the owner ends, whoever lost a
+//! lock cannot write any more, and a record is in its file whole or not at all.
+//!
+//! ```no_run
+//! use lockkeeper::{AppendSpec, FileSpec, Format, JobSpec, LockSpec, ProcessSpec, Runtime, RuntimeConfig};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::new(RuntimeConfig { state_dir: "state".into(), ..RuntimeConfig::default() })?;
+//! let program = runtime.load("client.wasm".as_ref())?;
+//! let job = runtime.job(JobSpec {
+//!     locks: vec![LockSpec { name: "results".into(), ..LockSpec::default() }],
+//!     files: vec![AppendSpec {
+//!         name: "results".into(),
+//!         file: FileSpec::new("results.txt", Format::Lines, "my host"),
+//!         requires_lock: Some("results".into()),
+//!     }],
+//! })?;
+//! let process = job.spawn(
+//!     &program,
+//!     &ProcessSpec {
+//!         name: "client".into(),
+//!         locks: vec!["results".into()],
+//!         files: vec!["results".into()],
+//!         ..ProcessSpec::default()
+//!     },
+//! )?;
+//! println!("{}", process.join_blocking().outcome);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The library does not print, exit or read the environment. It installs a handler for `SIGXFSZ`, so that a limit on the
+//! size of files is an error and not the end of the host.
+
+mod bindings;
+pub mod grants;
+mod guest_api;
+mod job;
+pub mod observe;
+mod process;
+mod program;
+mod runtime;
+mod scope;
+mod shard;
+
+pub use job::{AppendSpec, Job, JobError, JobSpec, LockSpec, SpawnError};
+pub use lockkeeper_journal::{
+    AppendFile, FileSpec, Format, IfExists, OpenError, OpenReport, Parents, Position, RECORD_BYTES_MAX, Torn,
+};
+pub use lockkeeper_locks::{
+    Counters, EndCause, Holder, Limits as LockLimits, LockState, LockView, MutexConfig, Previous, Waiter,
+};
+pub use process::{
+    Access, ByteSize, ByteSizeError, Commit, DirGrant, Exit, InputError, Limits, LineSink, Outcome, Placement, Process,
+    ProcessId, ProcessSpec, Stdio, Stream,
+};
+pub use program::{Import, Inspection, Program, ProgramError};
+pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

@@ -1,0 +1,115 @@
+//! How a process is stopped from outside, and how its end is awaited.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use crate::process::Exit;
+
+/// Why a process is stopped from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    TimeLimit,
+    Killed,
+    ShutDown,
+}
+
+/// The part of a process that other threads reach.
+///
+/// | `stop` | `exit` | meaning | who goes on |
+/// |---|---|---|---|
+/// | none | none | runs or waits | the guest |
+/// | some | none | is being ended | the shard, at the process's next step |
+/// | any | some | has ended; its holds are released and its appends settled | whoever joined |
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stop: Option<Stop>,
+    runner: Option<Waker>,
+    exit: Option<Arc<Exit>>,
+    joiners: Vec<Waker>,
+}
+
+impl Control {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing under this mutex can panic half-way, so a poisoned one still tells the truth.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for the end. The first reason counts.
+    pub(crate) fn stop(&self, why: Stop) {
+        let runner = {
+            let mut state = self.state();
+            state.stop.get_or_insert(why);
+            state.runner.take()
+        };
+        if let Some(runner) = runner {
+            runner.wake();
+        }
+    }
+
+    /// Runs `work` until it is done or the process is to be stopped, and does not poll it once more after that: a
+    /// stopped guest does not run again.
+    pub(crate) async fn run_until_stopped<F: Future>(&self, mut work: Pin<&mut F>) -> Result<F::Output, Stop> {
+        poll_fn(|cx| {
+            {
+                let mut state = self.state();
+                if let Some(why) = state.stop {
+                    return Poll::Ready(Err(why));
+                }
+                match &mut state.runner {
+                    Some(runner) => runner.clone_from(cx.waker()),
+                    none => *none = Some(cx.waker().clone()),
+                }
+            }
+            work.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Publishes the end.
+    pub(crate) fn publish(&self, exit: Arc<Exit>) {
+        let joiners = {
+            let mut state = self.state();
+            assert!(state.exit.is_none(), "a process ends once");
+            state.exit = Some(exit);
+            std::mem::take(&mut state.joiners)
+        };
+        self.ended.notify_all();
+        joiners.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn try_join(&self) -> Option<Arc<Exit>> {
+        self.state().exit.clone()
+    }
+
+    pub(crate) fn join_blocking(&self) -> Arc<Exit> {
+        let mut state = self.state();
+        loop {
+            if let Some(exit) = &state.exit {
+                return exit.clone();
+            }
+            state = self.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(crate) async fn join(&self) -> Arc<Exit> {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if let Some(exit) = &state.exit {
+                return Poll::Ready(exit.clone());
+            }
+            if !state.joiners.iter().any(|w| w.will_wake(cx.waker())) {
+                state.joiners.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}

@@ -1,0 +1,129 @@
+//! One process from its first instruction to the settling of everything it leaves behind.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use wasmtime::{Store, Trap};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+use super::limits::MemoryExceeded;
+use super::{Control, Exit, InputDir, Outcome, Output, ProcessState, Stop};
+use crate::observe::Event;
+
+/// A process that can start: everything that can go wrong beforehand has not.
+pub(crate) struct Prepared {
+    pub(crate) program: CommandPre<ProcessState>,
+    pub(crate) state: ProcessState,
+    pub(crate) control: Arc<Control>,
+    pub(crate) call_bytes_max: usize,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) output: Output,
+    pub(crate) inputs: Option<InputDir>,
+}
+
+/// Runs a process to its end and answers how it ended, with its holds released and its appends settled.
+pub(crate) async fn run(prepared: Prepared) -> Exit {
+    let Prepared { program, state, control, call_bytes_max, timeout, output, inputs } = prepared;
+    let (job, identity, denials) = (state.job.clone(), state.identity.clone(), state.denials.clone());
+    let owner = state.owner();
+    let started = Instant::now();
+    job.events.emit(|| Event::Started { process: identity.id, name: identity.name.clone() });
+
+    let mut store = Store::new(program.engine(), state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(call_bytes_max);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+
+    // The call owns the store and gives it back only when it returns: whoever stops the process holds both in one.
+    let mut call = Box::pin(guarded(async move {
+        let ended = async {
+            let command = program.instantiate_async(&mut store).await?;
+            command.wasi_cli_run().call_run(&mut store).await
+        };
+        let ended = ended.await;
+        (ended, store)
+    }));
+    let (mut outcome, mut store) = match control.run_until_stopped(call.as_mut()).await {
+        Ok(Ok((ended, store))) => (from_call(ended), Some(store)),
+        Ok(Err(panic)) => (from_panic(&*panic), None),
+        Err(stop) => (from_stop(stop, timeout), None),
+    };
+    if outcome.is_success()
+        && let Some(held_back) = store.as_mut().and_then(|store| store.data_mut().held_back.take())
+        && let Err(error) = held_back.commit()
+    {
+        outcome = Outcome::HostFault { message: format!("what the process appended could not be committed: {error}") };
+    }
+
+    // Release first, then let the fiber and the store go: who waits for a lock need not wait for that.
+    job.scope.end_owner(owner, outcome.end_cause());
+    drop(call);
+    drop(store);
+    job.scope.table().forget_owner(owner);
+    drop(inputs);
+
+    let exit = Exit {
+        id: identity.id,
+        name: identity.name,
+        outcome,
+        lived: started.elapsed(),
+        denials: denials.take(),
+        output_dropped_bytes: output.finish(),
+    };
+    job.events.emit(|| Event::Ended {
+        process: exit.id,
+        name: exit.name.clone(),
+        outcome: exit.outcome.clone(),
+        lived: exit.lived,
+    });
+    exit
+}
+
+/// A panic of the host while it works for a process ends that process and no other.
+async fn guarded<T>(call: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut call = pin!(call);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+fn from_stop(stop: Stop, timeout: Option<Duration>) -> Outcome {
+    match stop {
+        Stop::TimeLimit => Outcome::TimedOut { limit: timeout.unwrap_or_default() },
+        Stop::Killed => Outcome::Killed,
+        Stop::ShutDown => Outcome::ShutDown,
+    }
+}
+
+fn from_panic(panic: &(dyn Any + Send)) -> Outcome {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Outcome::HostFault { message: format!("the host panicked: {}", text.unwrap_or("without a message")) }
+}
+
+fn from_call(ended: wasmtime::Result<Result<(), ()>>) -> Outcome {
+    let error = match ended {
+        Ok(Ok(())) => return Outcome::Returned,
+        Ok(Err(())) => return Outcome::Failed,
+        Err(error) => error,
+    };
+    if let Some(I32Exit(code)) = error.downcast_ref() {
+        return Outcome::Exited { code: *code };
+    }
+    if let Some(MemoryExceeded { limit_bytes }) = error.downcast_ref() {
+        return Outcome::OutOfMemory { limit_bytes: *limit_bytes };
+    }
+    match error.downcast_ref() {
+        Some(Trap::StackOverflow) => Outcome::StackOverflow,
+        Some(_) | None => Outcome::Trapped { message: format!("{error:?}") },
+    }
+}

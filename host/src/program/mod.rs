@@ -1,0 +1,186 @@
+//! Programs: from a file to something that processes can be started from.
+
+mod cache;
+mod inspect;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+use crate::process::ProcessState;
+pub(crate) use cache::Cache;
+pub use inspect::{Import, Inspection};
+
+/// A program, compiled and linked, ready to be started any number of times.
+#[derive(Clone)]
+pub struct Program {
+    pub(crate) name: Arc<str>,
+    pub(crate) command: CommandPre<ProcessState>,
+    inspection: Arc<Inspection>,
+}
+
+/// Why a file is no program for this host.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// It is not there.
+    #[error("there is no program at {}; build it first, or check the path", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// It cannot be read.
+    #[error("the program {} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// Where it is.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is no WebAssembly.
+    #[error(
+        "{} is not a WebAssembly component or module: {reason}; build one with `cargo build --target wasm32-wasip2`",
+        path.display()
+    )]
+    NotWasm {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A core module that is no WASI 0.1 command.
+    #[error("the core module {} is not a WASI 0.1 command: {reason}", path.display())]
+    NotACommandModule {
+        /// Where it is.
+        path: PathBuf,
+        /// What the adapter says.
+        reason: String,
+    },
+    /// A component without an entry point.
+    #[error("{} exports no `wasi:cli/run`, so it cannot be run; give it a main function and build it for wasm32-wasip2", path.display())]
+    NotACommand {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// It wants something that this host does not have.
+    #[error(
+        "{} imports `{import}`, which this host does not have; it gives WASI 0.2 and lockkeeper:runtime@0.1.0, and \
+         `lockkeeper inspect` lists what a program imports",
+        path.display()
+    )]
+    UnknownImport {
+        /// Where it is.
+        path: PathBuf,
+        /// The import.
+        import: String,
+    },
+    /// It imports a known interface in another shape.
+    #[error("{} does not fit this host: {reason}", path.display())]
+    Mismatch {
+        /// Where it is.
+        path: PathBuf,
+        /// What the linker says.
+        reason: String,
+    },
+}
+
+impl Program {
+    /// Reads, compiles (or finds compiled) and links a program.
+    pub(crate) fn load(
+        linker: &Linker<ProcessState>,
+        cache: Option<&Cache>,
+        path: &Path,
+    ) -> Result<Self, ProgramError> {
+        let engine = linker.engine();
+        let bytes = read(path)?;
+        let component = compile(engine, cache, path, &bytes)?;
+        let inspection = Inspection::of(engine, &component);
+        if let Some(import) = inspection.imports.iter().find(|import| !import.known) {
+            return Err(ProgramError::UnknownImport { path: path.to_owned(), import: import.name.clone() });
+        }
+        if !inspection.is_command {
+            return Err(ProgramError::NotACommand { path: path.to_owned() });
+        }
+        let mismatch =
+            |error: wasmtime::Error| ProgramError::Mismatch { path: path.to_owned(), reason: format!("{error:#}") };
+        let command = CommandPre::new(linker.instantiate_pre(&component).map_err(mismatch)?).map_err(mismatch)?;
+        let name = path.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy()).into();
+        Ok(Self { name, command, inspection: Arc::new(inspection) })
+    }
+
+    /// The name of its file: a process sees it as its first argument.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it imports.
+    pub fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+}
+
+/// What a program would need, whether or not this host has it.
+pub(crate) fn inspect(engine: &Engine, cache: Option<&Cache>, path: &Path) -> Result<Inspection, ProgramError> {
+    let bytes = read(path)?;
+    Ok(Inspection::of(engine, &compile(engine, cache, path, &bytes)?))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {
+    std::fs::read(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => ProgramError::Missing { path: path.to_owned() },
+        _ => ProgramError::Unreadable { path: path.to_owned(), source },
+    })
+}
+
+fn compile(engine: &Engine, cache: Option<&Cache>, path: &Path, bytes: &[u8]) -> Result<Component, ProgramError> {
+    let key = cache.map(|cache| cache.key(engine, bytes));
+    if let (Some(cache), Some(key)) = (cache, &key)
+        && let Some(component) = cache.load(engine, key)
+    {
+        return Ok(component);
+    }
+    let not_wasm = |reason: String| ProgramError::NotWasm { path: path.to_owned(), reason };
+    let binary = wat::parse_bytes(bytes).map_err(|error| not_wasm(first_line(&error.to_string())))?;
+    let adapted;
+    let component = match binary.get(..8) {
+        Some(b"\0asm\x01\0\0\0") => {
+            adapted = adapt(path, &binary)?;
+            &adapted[..]
+        }
+        _ => &binary[..],
+    };
+    let component =
+        Component::from_binary(engine, component).map_err(|error| not_wasm(first_line(&format!("{error:#}"))))?;
+    if let (Some(cache), Some(key)) = (cache, &key) {
+        cache.store(key, &component);
+    }
+    Ok(component)
+}
+
+/// Makes a component of a core module of WASI 0.1.
+fn adapt(path: &Path, module: &[u8]) -> Result<Vec<u8>, ProgramError> {
+    let encode = || {
+        wit_component::ComponentEncoder::default()
+            .module(module)?
+            .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)?
+            .validate(true)
+            .encode()
+    };
+    encode().map_err(|error| ProgramError::NotACommandModule {
+        path: path.to_owned(),
+        reason: format!(
+            "{}; it must export `_start` and import only wasi_snapshot_preview1",
+            first_line(&format!("{error:#}"))
+        ),
+    })
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}

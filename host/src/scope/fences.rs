@@ -1,0 +1,61 @@
+//! Fences that never go back, also across restarts: blocks of them are reserved on disk before one is used.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lockkeeper_journal::counter::{CounterError, reserve_block};
+use lockkeeper_locks::{FenceBlock, LockTable};
+
+use super::ScopedLock;
+use crate::grants::Name;
+
+/// Fences reserved at once. Half a block lasts more than a second at the highest rate of acquisitions, long enough for
+/// a slow disk to reserve the next; and there are 2^40 blocks.
+const FENCE_BLOCK: u64 = 1 << 24;
+
+/// The directory that remembers how far each lock name's fences have been reserved.
+#[derive(Debug)]
+pub(crate) struct FenceStore {
+    dir: PathBuf,
+    block: u64,
+}
+
+/// Whether a reservation for a lock is under way.
+#[derive(Debug, Default)]
+pub(crate) struct TopUp(AtomicBool);
+
+impl FenceStore {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir, block: FENCE_BLOCK }
+    }
+
+    pub(crate) fn reserve(&self, name: &Name) -> Result<FenceBlock, CounterError> {
+        let range = reserve_block(&self.dir, name.as_str(), self.block)?;
+        Ok(FenceBlock { start: range.start, end: range.end })
+    }
+
+    pub(crate) fn is_low(&self, left: u64) -> bool {
+        left < self.block / 2
+    }
+
+    /// A sync may take long, so it happens on a thread of its own; there is one per lock at a time. If it fails, the
+    /// next acquisition tries again, and once the fences are used up acquiring is `unavailable`.
+    pub(crate) fn top_up(self: &Arc<Self>, table: &Arc<LockTable>, lock: &Arc<ScopedLock>) {
+        if lock.top_up.0.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (store, table, reserved_for) = (self.clone(), table.clone(), lock.clone());
+        let started = std::thread::Builder::new().name("lockkeeper-fences".into()).spawn(move || {
+            match store.reserve(&reserved_for.name) {
+                Ok(block) => table.add_fences(reserved_for.id, block),
+                Err(error) => tracing::warn!(lock = %reserved_for.name, %error, "no fences could be reserved"),
+            }
+            reserved_for.top_up.0.store(false, Ordering::Release);
+        });
+        if let Err(error) = started {
+            tracing::warn!(lock = %lock.name, %error, "no thread for reserving fences");
+            lock.top_up.0.store(false, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The clock of running guests: a thread of its own, so that no guest can hold it up.
+//!
+//! Each tick makes every running guest yield once, and ends those whose time is over, also those that wait.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use wasmtime::Engine;
+
+use crate::process::control::{Control, Stop};
+
+/// How long a guest runs before others of its shard do, and how exact a time limit is.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The ticker's thread, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Processes alive; without any the clock rests.
+    alive: usize,
+    deadlines: BinaryHeap<Reverse<Deadline>>,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Deadline {
+    at: Instant,
+    control: Weak<Control>,
+}
+
+impl PartialEq for Deadline {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+impl Eq for Deadline {}
+impl PartialOrd for Deadline {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Deadline {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticker {
+    pub(crate) fn start(engine: Engine) -> io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let ticking = shared.clone();
+        let thread = std::thread::Builder::new().name("lockkeeper-ticker".into()).spawn(move || {
+            while let Some(over) = ticking.tick() {
+                engine.increment_epoch();
+                over.iter().for_each(|control| control.stop(Stop::TimeLimit));
+            }
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// A process begins, to be ended at `deadline` if it is not over by then.
+    pub(crate) fn begin(&self, control: &Arc<Control>, deadline: Option<Instant>) {
+        let mut state = self.shared.state();
+        state.alive += 1;
+        if let Some(at) = deadline {
+            state.deadlines.push(Reverse(Deadline { at, control: Arc::downgrade(control) }));
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+
+    /// A process is over.
+    pub(crate) fn end(&self) {
+        let mut state = self.shared.state();
+        state.alive -= 1;
+        if state.alive == 0 {
+            state.deadlines.clear();
+        }
+    }
+}
+
+impl Shared {
+    /// Waits for the next tick; who is over time by then, or none if the ticker is to end.
+    fn tick(&self) -> Option<Vec<Arc<Control>>> {
+        let mut state = self.state();
+        while state.alive == 0 && !state.stopped {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        std::thread::sleep(TICK);
+        let mut state = self.state();
+        if state.stopped {
+            return None;
+        }
+        let now = Instant::now();
+        let mut over = Vec::new();
+        while state.deadlines.peek().is_some_and(|Reverse(deadline)| deadline.at <= now) {
+            over.extend(state.deadlines.pop().and_then(|Reverse(deadline)| deadline.control.upgrade()));
+        }
+        Some(over)
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.state().stopped = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
