@@ -1,1 +1,16 @@
-//! placeholder
+//! What the tests stand on: guests that are built when they are needed, and a host that can be watched.
+//!
+//! No test sleeps. A test waits for what the host knows ("three processes wait for `a`"), and gives up loudly after
+//! [`PATIENCE`].
+
+mod guests;
+mod host;
+
+pub use guests::{command, guest, guest_p1, workspace};
+pub use host::{Lines, TestHost, log_of, until};
+
+use std::time::Duration;
+
+/// How long a test waits for something that must come. Long, because it is only ever waited for in full when something
+/// is broken, and the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(120);

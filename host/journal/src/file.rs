@@ -238,7 +238,7 @@ impl Writer {
         }
         let status = uninterrupted(|| self.storage.status())
             .map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
-        let what = if status.links == 0 {
+        let what = if status.unlinked {
             Change::Unlinked
         } else if status.len < self.len {
             Change::Truncated { expected: self.len, found: status.len }

@@ -10,7 +10,8 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) len: u64,
-    pub(crate) links: u64,
+    /// It has no name any more.
+    pub(crate) unlinked: bool,
 }
 
 /// One open append file.
@@ -46,10 +47,7 @@ impl Storage for Disk {
     fn status(&mut self) -> io::Result<Status> {
         let stat = rustix::fs::fstat(&self.0)?;
         let len = u64::try_from(stat.st_size).expect("a regular file has no negative length");
-        // The width of `st_nlink` differs between platforms.
-        #[expect(clippy::useless_conversion, reason = "the width of st_nlink differs between platforms")]
-        let links = u64::from(stat.st_nlink);
-        Ok(Status { len, links })
+        Ok(Status { len, unlinked: stat.st_nlink == 0 })
     }
 
     fn sync(&mut self) -> io::Result<()> {

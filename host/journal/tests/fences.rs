@@ -65,37 +65,40 @@ fn a_fence_below_the_floor_is_fenced_and_a_higher_one_raises_it() {
 /// writing.
 #[test]
 fn the_guard_is_asked_only_once_the_file_is_free() {
-    let (_directory, path, file) = open();
-    let held = AtomicBool::new(true);
-    let first_done = AtomicBool::new(false);
-    let (in_guard, wait_in_guard) = mpsc::channel();
-    let (go_on, wait_to_go_on) = mpsc::channel::<()>();
-    let (second_starts, wait_second_starts) = mpsc::channel();
-    thread::scope(|scope| {
-        let (file, held, first_done) = (&file, &held, &first_done);
-        scope.spawn(move || {
-            file.append::<NoHold>(b"first", || {
-                in_guard.send(()).unwrap();
-                wait_to_go_on.recv().unwrap();
-                first_done.store(true, Ordering::SeqCst);
-                Ok(Some(1))
-            })
-            .unwrap();
+    for _ in 0..200 {
+        let (_directory, path, file) = open();
+        let held = AtomicBool::new(true);
+        let asked = AtomicBool::new(false);
+        let (in_guard, wait_in_guard) = mpsc::channel();
+        let (go_on, wait_to_go_on) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let (file, held, asked) = (&file, &held, &asked);
+            scope.spawn(move || {
+                let guard = || {
+                    in_guard.send(()).unwrap();
+                    wait_to_go_on.recv().unwrap();
+                    assert!(!asked.load(Ordering::SeqCst), "another guard was asked while this append holds the file");
+                    Ok::<_, NoHold>(Some(1))
+                };
+                file.append(b"first", guard).unwrap();
+            });
+            wait_in_guard.recv().unwrap();
+            let second = scope.spawn(move || {
+                file.append(b"second", || {
+                    asked.store(true, Ordering::SeqCst);
+                    if held.load(Ordering::SeqCst) { Ok(Some(1)) } else { Err(NoHold) }
+                })
+            });
+            // A chance to ask too early; a right implementation needs none.
+            for _ in 0..100 {
+                thread::yield_now();
+            }
+            held.store(false, Ordering::SeqCst);
+            go_on.send(()).unwrap();
+            assert!(matches!(second.join().unwrap(), Err(AppendError::Refused(NoHold))));
         });
-        wait_in_guard.recv().unwrap();
-        let second = scope.spawn(move || {
-            second_starts.send(()).unwrap();
-            file.append(b"second", || {
-                assert!(first_done.load(Ordering::SeqCst), "asked while another append holds the file");
-                if held.load(Ordering::SeqCst) { Ok(Some(1)) } else { Err(NoHold) }
-            })
-        });
-        wait_second_starts.recv().unwrap();
-        held.store(false, Ordering::SeqCst);
-        go_on.send(()).unwrap();
-        assert!(matches!(second.join().unwrap(), Err(AppendError::Refused(NoHold))));
-    });
-    assert_eq!(fs::read_to_string(&path).unwrap(), "first\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first\n");
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) enum Fault {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) bytes: Vec<u8>,
-    pub(super) links: u64,
+    pub(super) unlinked: bool,
     /// One for each of the next writes; after them, writes work.
     pub(super) writes: VecDeque<Fault>,
     /// The same for cuts: the number they fail with.
@@ -35,7 +35,7 @@ pub(super) struct Memory(Arc<Mutex<State>>);
 
 impl Memory {
     pub(super) fn new() -> Memory {
-        Memory(Arc::new(Mutex::new(State { links: 1, ..State::default() })))
+        Memory(Arc::new(Mutex::new(State::default())))
     }
 
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
@@ -90,7 +90,7 @@ impl Storage for Memory {
     }
 
     fn status(&mut self) -> io::Result<Status> {
-        self.with(|state| Ok(Status { len: state.bytes.len() as u64, links: state.links }))
+        self.with(|state| Ok(Status { len: state.bytes.len() as u64, unlinked: state.unlinked }))
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -168,7 +168,7 @@ fn a_file_that_others_changed_is_latched_before_anything_is_written() {
     let cases: [(Meddle, Change); 3] = [
         (|state| state.bytes.truncate(2), Change::Truncated { expected: 6, found: 2 }),
         (|state| state.bytes.push(b'!'), Change::Grown { expected: 6, found: 7 }),
-        (|state| state.links = 0, Change::Unlinked),
+        (|state| state.unlinked = true, Change::Unlinked),
     ];
     for (meddle, expected) in cases {
         let memory = Memory::new();

@@ -1,7 +1,6 @@
 //! Locks whose file is meddled with. Locks between processes are tested in `tests/processes.rs`.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
@@ -28,30 +27,35 @@ fn a_lock_is_let_go_although_a_forked_child_has_its_file_open() {
     drop(of_child);
 }
 
-/// Who waits for a lock whose file is removed meanwhile gets the lock of a file that has no name: the next one would make
-/// a new file, and there would be two holders.
+/// Who waits for a lock whose file is removed meanwhile gets the lock of a file that has no name any more: the next one
+/// would lock the file that bears the name, and there would be two holders.
 #[test]
 fn who_waited_for_a_removed_lock_file_holds_the_one_that_bears_the_name() {
-    let directory = tempdir().unwrap();
-    let path = directory.path().join("x.lock");
-    let first = try_lock(&path).unwrap();
-    let removed = fs::metadata(&path).unwrap().ino();
-    // The number of the removed file stays taken as long as we have it open.
-    let keeps_number = first.duplicate();
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| OsLock::exclusive(&path, "a test").unwrap());
-        while open_descriptors(&path) < 3 {
-            thread::yield_now();
-        }
-        fs::remove_file(&path).unwrap();
-        drop(first);
-        let second = waiting.join().unwrap();
-        assert_ne!(fs::metadata(&path).unwrap().ino(), removed);
-        assert!(try_lock(&path).is_none());
-        drop(second);
-        assert!(try_lock(&path).is_some());
-    });
-    drop(keeps_number);
+    let meddlers: [fn(&Path); 2] = [
+        |path| fs::remove_file(path).unwrap(),
+        |path| {
+            let new = path.with_extension("new");
+            fs::write(&new, "").unwrap();
+            fs::rename(new, path).unwrap();
+        },
+    ];
+    for meddle in meddlers {
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("x.lock");
+        let first = try_lock(&path).unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| OsLock::exclusive(&path, "a test").unwrap());
+            while open_descriptors(&path) < 2 {
+                thread::yield_now();
+            }
+            meddle(&path);
+            drop(first);
+            let second = waiting.join().unwrap();
+            assert!(try_lock(&path).is_none(), "there are two holders");
+            drop(second);
+            assert!(try_lock(&path).is_some());
+        });
+    }
 }
 
 fn open_descriptors(path: &Path) -> usize {
