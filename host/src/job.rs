@@ -1,5 +1,6 @@
 //! A job: locks and append files by name, and the processes that share them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lockkeeper_journal::counter::CounterError;
@@ -7,15 +8,16 @@ use lockkeeper_journal::{AppendFile, FileSpec, OpenError, OpenReport, Position};
 use lockkeeper_locks::{EndCause, Fence, LockView, MutexConfig};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use crate::grants::{GrantedFile, Name, NameError, Rights};
-use crate::observe::Events;
+use crate::grants::{GrantedFile, Rights};
+use crate::host::{Host, ShuttingDown};
+use crate::name::{Name, NameError};
+use crate::observe::Kind;
 use crate::process::control::Control;
 use crate::process::{
     Access, DirGrant, Identity, InputDir, InputError, Placement, Prepared, Process, ProcessSpec, ProcessState, connect,
 };
 use crate::program::Program;
-use crate::runtime::{RuntimeShared, ShuttingDown};
-use crate::scope::{ProcessScope, ScopedLock};
+use crate::scope::ScopedLock;
 
 /// What a job has.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +55,7 @@ pub enum JobError {
     #[error("{kind} {name:?}: {source}")]
     Name {
         /// What it names.
-        kind: crate::observe::Kind,
+        kind: Kind,
         /// The text.
         name: String,
         /// What is wrong with it.
@@ -63,7 +65,7 @@ pub enum JobError {
     #[error("{kind} `{name}` is declared twice; give one of them another name")]
     Twice {
         /// What it names.
-        kind: crate::observe::Kind,
+        kind: Kind,
         /// The name.
         name: Name,
     },
@@ -102,7 +104,7 @@ pub enum SpawnError {
         /// The process.
         process: Arc<str>,
         /// What kind.
-        kind: crate::observe::Kind,
+        kind: Kind,
         /// The name.
         name: String,
     },
@@ -112,7 +114,7 @@ pub enum SpawnError {
         /// The process.
         process: Arc<str>,
         /// The directory.
-        dir: std::path::PathBuf,
+        dir: PathBuf,
         /// What the system says.
         source: std::io::Error,
     },
@@ -125,9 +127,23 @@ pub enum SpawnError {
         /// The process.
         process: Arc<str>,
         /// The directory.
-        dir: std::path::PathBuf,
+        dir: PathBuf,
         /// The file.
         file: Name,
+    },
+    /// The host's own files could be changed through a directory of the process.
+    #[error(
+        "`{process}` may write in {}, which has to do with the host's own directory {}; grant another directory, grant it \
+         read-only, or move the host's (--cache-dir, --state-dir)",
+        dir.display(), own.display()
+    )]
+    OwnDir {
+        /// The process.
+        process: Arc<str>,
+        /// The directory.
+        dir: PathBuf,
+        /// The host's directory.
+        own: PathBuf,
     },
     /// Its inputs cannot be given to it.
     #[error("`{process}`: {source}")]
@@ -144,37 +160,28 @@ pub enum SpawnError {
 
 /// A job that is open: its locks exist, its files are this host's alone.
 pub struct Job {
-    runtime: Arc<RuntimeShared>,
-    shared: Arc<JobShared>,
+    host: Arc<Host>,
     rights: Rights,
     reports: Vec<(Name, OpenReport)>,
 }
 
-/// What the processes of a job share.
-#[derive(Debug)]
-pub(crate) struct JobShared {
-    pub(crate) scope: Arc<ProcessScope>,
-    pub(crate) events: Events,
-}
-
 impl Job {
-    pub(crate) fn open(runtime: &Arc<RuntimeShared>, spec: JobSpec) -> Result<Self, JobError> {
-        let shared = JobShared { scope: runtime.scope.clone(), events: runtime.events.clone() };
+    pub(crate) fn open(host: &Arc<Host>, spec: JobSpec) -> Result<Self, JobError> {
         let mut rights = Rights::default();
         for LockSpec { name, config } in spec.locks {
-            let name = checked(crate::observe::Kind::Lock, &name)?;
+            let name = checked(Kind::Lock, &name)?;
             if rights.locks.contains_key(&name) {
-                return Err(JobError::Twice { kind: crate::observe::Kind::Lock, name });
+                return Err(JobError::Twice { kind: Kind::Lock, name });
             }
-            let lock = shared.scope.create_mutex(name.clone(), config);
+            let lock = host.scope.create_mutex(name.clone(), config);
             let lock = lock.map_err(|source| JobError::Fences { lock: name.clone(), source })?;
             rights.locks.insert(name, lock);
         }
         let mut reports = Vec::new();
         for AppendSpec { name, file, requires_lock } in spec.files {
-            let name = checked(crate::observe::Kind::File, &name)?;
+            let name = checked(Kind::File, &name)?;
             if rights.files.contains_key(&name) {
-                return Err(JobError::Twice { kind: crate::observe::Kind::File, name });
+                return Err(JobError::Twice { kind: Kind::File, name });
             }
             let requires = match requires_lock {
                 None => None,
@@ -192,7 +199,7 @@ impl Job {
             reports.push((name.clone(), report));
             rights.files.insert(name.clone(), Arc::new(GrantedFile { name, file, requires }));
         }
-        Ok(Self { runtime: runtime.clone(), shared: Arc::new(shared), rights, reports })
+        Ok(Self { host: host.clone(), rights, reports })
     }
 
     /// What was found when the files were opened, torn tails above all.
@@ -202,7 +209,7 @@ impl Job {
 
     /// Starts a process. Returns at once; the process runs on its shard.
     pub fn spawn(&self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
-        let id = self.runtime.next_process();
+        let id = self.host.next_process();
         let name: Arc<str> = spec.full_name().into();
         let rights = self.rights_of(&name, spec)?;
         let mut wasi = WasiCtxBuilder::new();
@@ -226,7 +233,15 @@ impl Job {
         let output = connect(&spec.stdio, &mut wasi, spec.limits.output_bytes_max);
         let identity = Identity { id, rank: spec.rank, count: spec.count.max(1), name: name.clone() };
         let home = spec.locks.first().and_then(|lock| rights.locks.get(lock.as_str())).map(|lock| lock.id);
-        let state = ProcessState::new(identity, self.shared.clone(), rights, wasi.build(), &spec.limits, spec.commit);
+        let state = ProcessState::new(
+            identity,
+            self.host.scope.clone(),
+            self.host.events.clone(),
+            rights,
+            wasi.build(),
+            &spec.limits,
+            spec.commit,
+        );
         let control = Arc::<Control>::default();
         let prepared = Prepared {
             program: program.command.clone(),
@@ -238,7 +253,7 @@ impl Job {
             inputs,
         };
         let placement = spec.placement;
-        let started = self.runtime.start(
+        let started = self.host.start(
             |shards| match (placement, home) {
                 (Placement::Home, Some(lock)) => shards.home(lock.index() as usize),
                 (Placement::Home, None) | (Placement::Spread, _) => shards.least_loaded(),
@@ -251,7 +266,7 @@ impl Job {
 
     /// A look at a lock: who holds it and who waits, at one instant. None if the job has no such lock.
     pub fn inspect_lock(&self, name: &str) -> Option<LockView> {
-        Some(self.shared.scope.table().inspect(self.lock(name)?.id))
+        Some(self.host.scope.table().inspect(self.lock(name)?.id))
     }
 
     /// Takes a lock away from whoever holds it, with `expect` only if the hold has that fence. When this returns, the old
@@ -259,7 +274,7 @@ impl Job {
     /// granted. Answers the fence of the hold that was ended; none if there was none.
     pub fn revoke(&self, name: &str, expect: Option<u64>) -> Option<u64> {
         let lock = self.lock(name)?;
-        self.shared.scope.revoke(lock, expect.map(Fence::new), EndCause::Expired).map(Fence::get)
+        self.host.scope.revoke(lock, expect.map(Fence::new), EndCause::Expired).map(Fence::get)
     }
 
     /// How far an append file goes. None if the job has no such file.
@@ -286,19 +301,13 @@ impl Job {
             |kind, name: &str| SpawnError::NoSuchGrant { process: process.clone(), kind, name: name.to_owned() };
         let mut rights = Rights::default();
         for name in &spec.locks {
-            let (name, lock) = self
-                .rights
-                .locks
-                .get_key_value(name.as_str())
-                .ok_or_else(|| missing(crate::observe::Kind::Lock, name))?;
+            let (name, lock) =
+                self.rights.locks.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::Lock, name))?;
             rights.locks.insert(name.clone(), lock.clone());
         }
         for name in &spec.files {
-            let (name, file) = self
-                .rights
-                .files
-                .get_key_value(name.as_str())
-                .ok_or_else(|| missing(crate::observe::Kind::File, name))?;
+            let (name, file) =
+                self.rights.files.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::File, name))?;
             rights.files.insert(name.clone(), file.clone());
         }
         Ok(rights)
@@ -318,6 +327,13 @@ impl Job {
                     let (dir, file) = (dir.host.clone(), file.name.clone());
                     return Err(SpawnError::FileInDir { process: process.clone(), dir, file });
                 }
+                let overlaps = |own: &&PathBuf| {
+                    own.canonicalize().is_ok_and(|own| own.starts_with(&real) || real.starts_with(own))
+                };
+                if let Some(own) = self.host.own_dirs.iter().find(overlaps) {
+                    let (dir, own) = (dir.host.clone(), own.clone());
+                    return Err(SpawnError::OwnDir { process: process.clone(), dir, own });
+                }
                 FsPerms::ReadWrite
             }
         };
@@ -326,6 +342,6 @@ impl Job {
     }
 }
 
-fn checked(kind: crate::observe::Kind, name: &str) -> Result<Name, JobError> {
+fn checked(kind: Kind, name: &str) -> Result<Name, JobError> {
     Name::new(name).map_err(|source| JobError::Name { kind, name: name.to_owned(), source })
 }

@@ -36,9 +36,13 @@
 //! size of files is an error and not the end of the host.
 
 mod bindings;
+mod byte_size;
 pub mod grants;
 mod guest_api;
+mod host;
+mod ids;
 mod job;
+mod name;
 pub mod observe;
 mod process;
 mod program;
@@ -46,6 +50,8 @@ mod runtime;
 mod scope;
 mod shard;
 
+pub use byte_size::{ByteSize, ByteSizeError};
+pub use ids::ProcessId;
 pub use job::{AppendSpec, Job, JobError, JobSpec, LockSpec, SpawnError};
 pub use lockkeeper_journal::{
     AppendFile, FileSpec, Format, IfExists, OpenError, OpenReport, Parents, Position, RECORD_BYTES_MAX, Torn,
@@ -53,9 +59,10 @@ pub use lockkeeper_journal::{
 pub use lockkeeper_locks::{
     Counters, EndCause, Holder, Limits as LockLimits, LockState, LockView, MutexConfig, Previous, Waiter,
 };
+pub use name::{NAME_BYTES_MAX, Name, NameError};
+pub use observe::Outcome;
 pub use process::{
-    Access, ByteSize, ByteSizeError, Commit, DirGrant, Exit, InputError, Limits, LineSink, Outcome, Placement, Process,
-    ProcessId, ProcessSpec, Stdio, Stream,
+    Access, Commit, DirGrant, Exit, InputError, Limits, LineSink, Placement, Process, ProcessSpec, Stdio, Stream,
 };
 pub use program::{Import, Inspection, Program, ProgramError};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The root of the project.
 pub fn workspace() -> &'static Path {
@@ -20,7 +20,8 @@ pub fn guest(name: &str) -> PathBuf {
 /// A guest program as a core module of WASI 0.1. Only those of the suite `cli` exist as one.
 pub fn guest_p1(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
-    let suite: Vec<String> = ["hello", "exit", "trap", "error", "read", "stdin"].map(|name| format!("cli_{name}")).into();
+    let suite: Vec<String> =
+        ["hello", "exit", "trap", "error", "read", "stdin"].map(|name| format!("cli_{name}")).into();
     BUILT.get_or_init(|| build("wasm32-wasip1", &suite));
     built("wasm32-wasip1", name)
 }
@@ -45,9 +46,21 @@ fn built(target: &str, name: &str) -> PathBuf {
 }
 
 fn build(target: &str, bins: &[String]) {
+    // Two tests that need two targets must not change the toolchain at once.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _building = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     add_target(target);
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--release", "--quiet", "-p", "lockkeeper-guest-programs", "--target", target, "--target-dir"]);
+    cargo.args([
+        "build",
+        "--release",
+        "--quiet",
+        "-p",
+        "lockkeeper-guest-programs",
+        "--target",
+        target,
+        "--target-dir",
+    ]);
     cargo.arg(target_dir()).current_dir(workspace());
     for bin in bins {
         cargo.args(["--bin", bin]);

@@ -144,7 +144,14 @@ impl TestHost {
     }
 
     /// Starts a process that may name these locks and files.
-    pub fn spawn(&self, job: &Job, program: &Program, args: &[&str], locks: &[&str], files: &[&str]) -> (Process, Lines) {
+    pub fn spawn(
+        &self,
+        job: &Job,
+        program: &Program,
+        args: &[&str],
+        locks: &[&str],
+        files: &[&str],
+    ) -> (Process, Lines) {
         let spec = ProcessSpec {
             name: program.name().trim_end_matches(".wasm").to_owned(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),

@@ -172,11 +172,16 @@ impl AppendFile {
 
     /// Writes what this file has encoded: all of it with one write, or nothing. `guard` as in
     /// [`append`](AppendFile::append).
+    ///
+    /// # Panics
+    ///
+    /// If another file has encoded it: its bytes may mean other records here.
     pub fn commit<E>(
         &self,
         encoded: &Encoded,
         guard: impl FnOnce() -> Result<Option<u64>, E>,
     ) -> Result<Appended, AppendError<E>> {
+        assert!(self.encoder.made(encoded), "records are committed to the file that encoded them");
         let mut writer = self.writer();
         writer.check(&self.path)?;
         // Two threads may both bring the first row of a file without a header.

@@ -2,6 +2,7 @@
 //! earlier. A guest cannot write two records, or half of one, through one call.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::csv_scan;
 use crate::error::InvalidRecord;
@@ -23,6 +24,8 @@ pub enum Format {
 /// Records of one file, checked and made into bytes, ready for one write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
+    /// Whose format it was checked against.
+    by: EncoderId,
     pub(crate) bytes: Vec<u8>,
     pub(crate) records: u64,
     /// How many columns each of the rows has; nothing for lines.
@@ -31,10 +34,15 @@ pub struct Encoded {
 
 /// Checks and encodes records. Shared by all threads, without a lock.
 pub(crate) struct Encoder {
+    id: EncoderId,
     kind: Kind,
     record_bytes_max: usize,
     batch_bytes_max: usize,
 }
+
+/// Which encoder of this process: no two have one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct EncoderId(u64);
 
 enum Kind {
     Lines,
@@ -51,7 +59,19 @@ impl Encoder {
             Format::Lines => Kind::Lines,
             Format::Csv { .. } => Kind::Csv { columns: OnceLock::new() },
         };
-        Encoder { kind, record_bytes_max, batch_bytes_max }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = EncoderId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Encoder { id, kind, record_bytes_max, batch_bytes_max }
+    }
+
+    /// Whether this encoder made these bytes: only then do they stand for records in its file.
+    pub(crate) fn made(&self, encoded: &Encoded) -> bool {
+        encoded.by == self.id
+    }
+
+    fn encoded(&self, bytes: Vec<u8>, records: u64, columns: Option<usize>) -> Encoded {
+        assert_eq!(bytes.last(), Some(&b'\n'), "a record ends in its newline");
+        Encoded { by: self.id, bytes, records, columns }
     }
 
     /// One record, given as the bytes that are to stand in the file, without the newline.
@@ -60,7 +80,7 @@ impl Encoder {
         let mut bytes = Vec::with_capacity(record.len() + 1);
         bytes.extend_from_slice(record);
         bytes.push(b'\n');
-        Ok(Encoded::new(bytes, 1, columns))
+        Ok(self.encoded(bytes, 1, columns))
     }
 
     /// Several records, all or none.
@@ -85,7 +105,7 @@ impl Encoder {
         }
         match records.len() {
             0 => Err(InvalidRecord::EmptyBatch),
-            count => Ok(Encoded::new(bytes, count as u64, columns)),
+            count => Ok(self.encoded(bytes, count as u64, columns)),
         }
     }
 
@@ -102,7 +122,7 @@ impl Encoder {
         self.fits(fields.len())?;
         let bytes = quote(fields, unquoted);
         self.check_length(bytes.len() - 1)?;
-        Ok(Encoded::new(bytes, 1, Some(fields.len())))
+        Ok(self.encoded(bytes, 1, Some(fields.len())))
     }
 
     /// Fixes the number of columns. The caller has asked [`Encoder::fits`], and nobody else fixes at the same time.
@@ -150,11 +170,6 @@ impl Encoder {
 }
 
 impl Encoded {
-    fn new(bytes: Vec<u8>, records: u64, columns: Option<usize>) -> Encoded {
-        assert_eq!(bytes.last(), Some(&b'\n'), "a record ends in its newline");
-        Encoded { bytes, records, columns }
-    }
-
     /// Its bytes in the file.
     #[expect(clippy::len_without_is_empty, reason = "there is always a record in it")]
     pub fn len(&self) -> usize {
@@ -169,6 +184,7 @@ impl Encoded {
     /// Puts more records of the same file behind these, so that all are written at once. A row with another number of
     /// columns is refused, and changes nothing.
     pub fn extend(&mut self, more: &Encoded) -> Result<(), InvalidRecord> {
+        assert_eq!(self.by, more.by, "records of two files are not put together");
         match (self.columns, more.columns) {
             (Some(expected), Some(got)) if expected != got => return Err(InvalidRecord::Columns { expected, got }),
             _ => {}

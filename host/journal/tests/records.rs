@@ -262,3 +262,22 @@ fn racing_first_rows_of_different_widths_leave_rows_of_one_width() {
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
     }
 }
+
+/// Records that are encoded now and written later are one write, and rows of another width are refused when they meet.
+#[test]
+fn records_encoded_ahead_are_written_as_one_batch_or_refused() {
+    let (_directory, path, file) = open(csv());
+    let mut held_back = file.encode_row(&["1", "a\nb"]).unwrap();
+    held_back.extend(&file.encode_batch(&["2,c", "3,d"]).unwrap()).unwrap();
+    let wider = file.encode(b"4,e,f").unwrap();
+    assert_eq!(held_back.extend(&wider), Err(InvalidRecord::Columns { expected: 2, got: 3 }));
+    assert_eq!((held_back.records(), held_back.len()), (3, 16));
+    assert_eq!(fs::read(&path).unwrap(), b"");
+
+    let appended = file.commit(&held_back, unguarded).unwrap();
+    assert_eq!((appended.offset, appended.len, appended.sequence, appended.records), (0, 16, 1, 3));
+    assert_eq!(fs::read(&path).unwrap(), b"1,\"a\nb\"\n2,c\n3,d\n");
+    // It was encoded before the first row fixed the columns, so it is asked again when it is written.
+    assert_eq!(why(file.commit(&wider, unguarded)), InvalidRecord::Columns { expected: 2, got: 3 });
+    assert_eq!(file.position().records, 3);
+}

@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use toml::Spanned;
 
-use crate::process::{ByteSize, Placement};
+use crate::byte_size::ByteSize;
+use crate::process::Placement;
 pub use diagnose::ManifestError;
 pub use expand::{PlannedJob, PlannedProcess, format_of, parse_dir};
 

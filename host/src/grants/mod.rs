@@ -4,15 +4,14 @@
 //! "does not exist" and "was not granted" are the same answer.
 
 pub mod manifest;
-mod name;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use lockkeeper_journal::AppendFile;
 
+use crate::name::Name;
 use crate::scope::ScopedLock;
-pub use name::{NAME_BYTES_MAX, Name, NameError};
 
 /// What one process may name.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,8 @@ use wasmtime::component::Resource;
 use super::Refusal;
 use crate::bindings::lockkeeper::runtime::append::{self, Host, HostAppendFile};
 use crate::bindings::lockkeeper::runtime::types;
-use crate::grants::{GrantedFile, Name};
+use crate::grants::GrantedFile;
+use crate::name::Name;
 use crate::observe::Kind;
 use crate::process::ProcessState;
 
@@ -76,7 +77,7 @@ impl ProcessState {
     ) -> Result<append::Appended, Refusal> {
         let file = self.table.get(file)?.0.clone();
         let record = encode(&file.file)?;
-        let (table, owner) = (self.job.scope.table(), self.owner());
+        let (table, owner) = (self.scope.table(), self.owner());
         let check = || check_claim(table, owner, &file, claim.map(Fence::new));
         let appended = match &mut self.held_back {
             None => file.file.commit(&record, check).map_err(|error| Refusal::from_append(&error, &file))?,

@@ -7,8 +7,9 @@ use lockkeeper_locks::{AcquireError, Acquired, ClaimError, EndCause, Previous, R
 use wasmtime::component::ResourceTableError;
 
 use crate::bindings::lockkeeper::runtime::types;
-use crate::grants::{GrantedFile, NameError};
-use crate::process::{HandlesExceeded, HeldBackError, ProcessState};
+use crate::grants::GrantedFile;
+use crate::name::NameError;
+use crate::process::{HeldBackError, ProcessState};
 
 /// Why a call of a guest does not succeed.
 #[derive(Debug)]
@@ -44,12 +45,6 @@ impl types::Host for ProcessState {
 impl From<NameError> for Refusal {
     fn from(error: NameError) -> Self {
         Self::Guest(types::Error::InvalidName(error.to_string()))
-    }
-}
-
-impl From<HandlesExceeded> for Refusal {
-    fn from(_: HandlesExceeded) -> Self {
-        Self::Guest(types::Error::Limit(types::LimitKind::Handles))
     }
 }
 

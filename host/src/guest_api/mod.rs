@@ -5,6 +5,7 @@
 
 mod append;
 mod error;
+mod handles;
 mod mutex;
 mod process;
 

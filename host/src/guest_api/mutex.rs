@@ -9,7 +9,7 @@ use wasmtime::component::Resource;
 use super::Refusal;
 use crate::bindings::lockkeeper::runtime::mutex::{Host, HostMutex};
 use crate::bindings::lockkeeper::runtime::types;
-use crate::grants::Name;
+use crate::name::Name;
 use crate::observe::{Event, Kind};
 use crate::process::ProcessState;
 use crate::scope::ScopedLock;
@@ -31,7 +31,7 @@ impl HostMutex for ProcessState {
 
     fn try_acquire(&mut self, mutex: Resource<MutexHandle>) -> Result<Option<types::Acquired>, Refusal> {
         let lock = self.table.get(&mutex)?.0.clone();
-        let taken = self.job.scope.table().try_acquire(self.owner(), lock.id, Instant::now())?;
+        let taken = self.scope.table().try_acquire(self.owner(), lock.id, Instant::now())?;
         Ok(taken.map(|acquired| self.granted(&lock, acquired, Duration::ZERO)))
     }
 
@@ -42,14 +42,14 @@ impl HostMutex for ProcessState {
     ) -> Result<types::Acquired, Refusal> {
         let lock = self.table.get(&mutex)?.0.clone();
         let asked = Instant::now();
-        let acquired = match self.job.scope.table().acquire(self.owner(), lock.id, asked) {
+        let acquired = match self.scope.table().acquire(self.owner(), lock.id, asked) {
             Err(AcquireError::Deadlock { .. }) => return Err(self.waits_for_itself(&lock, asked)),
             Err(error) => return Err(error.into()),
             Ok(Acquisition::Ready(acquired)) => acquired,
             Ok(Acquisition::Wait(wait)) => {
                 let waited = wait_until(wait, deadline(asked, timeout)).await;
                 if matches!(waited, Err(AcquireError::Cancelled)) {
-                    self.job.events.emit(|| Event::WaitCancelled { process: self.id(), lock: lock.name.clone() });
+                    self.events.emit(|| Event::WaitCancelled { process: self.id(), lock: lock.name.clone() });
                 }
                 waited?
             }
@@ -59,16 +59,16 @@ impl HostMutex for ProcessState {
 
     fn release(&mut self, mutex: Resource<MutexHandle>) -> Result<(), Refusal> {
         let lock = self.table.get(&mutex)?.0.id;
-        Ok(self.job.scope.table().release(self.owner(), lock, Instant::now())?)
+        Ok(self.scope.table().release(self.owner(), lock, Instant::now())?)
     }
 
     fn locked(&mut self, mutex: Resource<MutexHandle>) -> wasmtime::Result<bool> {
-        Ok(self.job.scope.table().locked(self.table.get(&mutex)?.0.id))
+        Ok(self.scope.table().locked(self.table.get(&mutex)?.0.id))
     }
 
     fn held(&mut self, mutex: Resource<MutexHandle>) -> wasmtime::Result<Option<types::Fence>> {
         let lock = self.table.get(&mutex)?.0.id;
-        Ok(self.job.scope.table().held_fence(self.owner(), lock).map(lockkeeper_locks::Fence::get))
+        Ok(self.scope.table().held_fence(self.owner(), lock).map(lockkeeper_locks::Fence::get))
     }
 
     fn drop(&mut self, mutex: Resource<MutexHandle>) -> wasmtime::Result<()> {
@@ -79,7 +79,7 @@ impl HostMutex for ProcessState {
 impl ProcessState {
     /// The shortest circle there is.
     fn waits_for_itself(&self, lock: &ScopedLock, now: Instant) -> Refusal {
-        let holder = self.job.scope.table().inspect(lock.id).holder;
+        let holder = self.scope.table().inspect(lock.id).holder;
         let held_for = holder.map_or(Duration::ZERO, |holder| now.saturating_duration_since(holder.since));
         types::Error::Deadlock(vec![types::Wait {
             process: self.id().get(),
@@ -94,8 +94,8 @@ impl ProcessState {
     }
 
     fn granted(&self, lock: &Arc<ScopedLock>, acquired: Acquired, waited: Duration) -> types::Acquired {
-        self.job.scope.keep_fences(lock);
-        self.job.events.emit(|| Event::Granted {
+        self.scope.keep_fences(lock);
+        self.events.emit(|| Event::Granted {
             process: self.id(),
             lock: lock.name.clone(),
             fence: acquired.fence.get(),

@@ -1,6 +1,8 @@
 //! What happens in a host, as one stream of events. Every view (the summary, `--json`, the tests) reads this and
 //! nothing else.
 
+mod outcome;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +10,9 @@ use std::time::Duration;
 use lockkeeper_locks::{EndCause, Previous};
 use serde::{Serialize, Serializer};
 
-use crate::grants::Name;
-use crate::process::{Outcome, ProcessId};
+use crate::ids::ProcessId;
+use crate::name::Name;
+pub use outcome::Outcome;
 
 /// Something that happened. Events of one process come in the order in which they happened to it, and the end of a
 /// hold comes before the grant that follows from it.

@@ -12,9 +12,10 @@ use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
+use super::control::{Control, Stop};
 use super::limits::MemoryExceeded;
-use super::{Control, Exit, InputDir, Outcome, Output, ProcessState, Stop};
-use crate::observe::Event;
+use super::{Exit, InputDir, Output, ProcessState};
+use crate::observe::{Event, Outcome};
 
 /// A process that can start: everything that can go wrong beforehand has not.
 pub(crate) struct Prepared {
@@ -30,10 +31,11 @@ pub(crate) struct Prepared {
 /// Runs a process to its end and answers how it ended, with its holds released and its appends settled.
 pub(crate) async fn run(prepared: Prepared) -> Exit {
     let Prepared { program, state, control, call_bytes_max, timeout, output, inputs } = prepared;
-    let (job, identity, denials) = (state.job.clone(), state.identity.clone(), state.denials.clone());
+    let (scope, events) = (state.scope.clone(), state.events.clone());
+    let (identity, denials) = (state.identity.clone(), state.denials.clone());
     let owner = state.owner();
     let started = Instant::now();
-    job.events.emit(|| Event::Started { process: identity.id, name: identity.name.clone() });
+    events.emit(|| Event::Started { process: identity.id, name: identity.name.clone() });
 
     let mut store = Store::new(program.engine(), state);
     store.limiter(|state| &mut state.memory);
@@ -63,10 +65,10 @@ pub(crate) async fn run(prepared: Prepared) -> Exit {
     }
 
     // Release first, then let the fiber and the store go: who waits for a lock need not wait for that.
-    job.scope.end_owner(owner, outcome.end_cause());
+    scope.end_owner(owner, outcome.end_cause());
     drop(call);
     drop(store);
-    job.scope.table().forget_owner(owner);
+    scope.table().forget_owner(owner);
     drop(inputs);
 
     let exit = Exit {
@@ -77,7 +79,7 @@ pub(crate) async fn run(prepared: Prepared) -> Exit {
         denials: denials.take(),
         output_dropped_bytes: output.finish(),
     };
-    job.events.emit(|| Event::Ended {
+    events.emit(|| Event::Ended {
         process: exit.id,
         name: exit.name.clone(),
         outcome: exit.outcome.clone(),

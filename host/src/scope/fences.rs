@@ -8,7 +8,7 @@ use lockkeeper_journal::counter::{CounterError, reserve_block};
 use lockkeeper_locks::{FenceBlock, LockTable};
 
 use super::ScopedLock;
-use crate::grants::Name;
+use crate::name::Name;
 
 /// Fences reserved at once. Half a block lasts more than a second at the highest rate of acquisitions, long enough for
 /// a slow disk to reserve the next; and there are 2^40 blocks.

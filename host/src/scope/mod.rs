@@ -21,9 +21,9 @@ use lockkeeper_journal::AppendFile;
 use lockkeeper_journal::counter::CounterError;
 use lockkeeper_locks::{EndCause, Fence, Limits, LockId, LockTable, MutexConfig, OwnerId, Revoked};
 
-use crate::grants::Name;
+use crate::ids::ProcessId;
+use crate::name::Name;
 use crate::observe::{Event, Events};
-use crate::process::ProcessId;
 pub(crate) use fences::FenceStore;
 
 /// The locks of one host.

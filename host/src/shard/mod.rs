@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
@@ -43,6 +44,7 @@ impl Shards {
         for number in 0..count {
             // WASI's files, clocks and streams need this runtime around them.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            survive_file_size_limits(&runtime)?;
             let (inbox, starts) = unbounded_channel();
             let thread = std::thread::Builder::new()
                 .name(format!("lockkeeper-shard-{number}"))
@@ -92,6 +94,15 @@ impl ShardThreads {
         }
     }
 }
+
+/// A write beyond the system's limit on the size of files is an error of that write, and not the end of the host. A handler
+/// that does nothing brings that about, and stays for the life of the host process.
+fn survive_file_size_limits(runtime: &tokio::runtime::Runtime) -> io::Result<()> {
+    let _entered = runtime.enter();
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
+}
+
+const SIGXFSZ: i32 = rustix::process::Signal::XFSZ.as_raw();
 
 async fn serve(mut starts: UnboundedReceiver<Start>) {
     let mut running = tokio::task::JoinSet::new();

@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::diagnose::{at, unknown_word};
 use super::{FileTable, FormatName, IfExistsName, LimitsTable, LockKind, Manifest, ManifestError, ProcessTable};
-use crate::grants::Name;
 use crate::job::{AppendSpec, JobSpec, LockSpec};
+use crate::name::Name;
 use crate::process::{Access, DirGrant, Limits, ProcessSpec};
 
 /// The most processes of one `[[process]]`. More at once wants another memory profile than this host has.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use lockkeeper_locks::EndCause;
 use serde::Serialize;
 
+use crate::byte_size::ByteSize;
+
 /// How a process ended, each way as its own case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "how")]
@@ -89,7 +91,7 @@ impl fmt::Display for Outcome {
             Self::Trapped { message } => write!(f, "trapped: {message}"),
             Self::StackOverflow => f.write_str("ran out of stack"),
             Self::OutOfMemory { limit_bytes } => {
-                write!(f, "asked for more than its {} of memory", crate::process::limits::ByteSize(*limit_bytes))
+                write!(f, "asked for more than its {} of memory", ByteSize(*limit_bytes))
             }
             Self::TimedOut { limit } => {
                 write!(f, "took longer than its time limit of {}", humantime::format_duration(*limit))

@@ -1,0 +1,115 @@
+//! What the jobs of a host share: its locks, its shards, and the processes that are alive on them.
+
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::ids::ProcessId;
+use crate::observe::Events;
+use crate::process::Prepared;
+use crate::process::control::{Control, Stop};
+use crate::scope::ProcessScope;
+use crate::shard::{Shards, Ticker};
+
+/// What the jobs of a host share.
+pub(crate) struct Host {
+    pub(crate) scope: Arc<ProcessScope>,
+    pub(crate) events: Events,
+    /// Directories of the host's own: a guest that could write there could make itself another program, or turn fences
+    /// back.
+    pub(crate) own_dirs: Vec<PathBuf>,
+    /// None once the host shuts down: nothing new starts then.
+    shards: Mutex<Option<Shards>>,
+    ticker: Ticker,
+    alive: Mutex<HashMap<ProcessId, Arc<Control>>>,
+    nobody_alive: Condvar,
+    next_process: AtomicU64,
+}
+
+/// The host does not start processes any more.
+#[derive(Debug)]
+pub(crate) struct ShuttingDown;
+
+impl Host {
+    pub(crate) fn new(
+        scope: ProcessScope,
+        events: Events,
+        own_dirs: Vec<PathBuf>,
+        shards: Shards,
+        ticker: Ticker,
+    ) -> Self {
+        Self {
+            scope: Arc::new(scope),
+            events,
+            own_dirs,
+            shards: Mutex::new(Some(shards)),
+            ticker,
+            alive: Mutex::default(),
+            nobody_alive: Condvar::new(),
+            next_process: AtomicU64::new(1),
+        }
+    }
+
+    fn alive(&self) -> MutexGuard<'_, HashMap<ProcessId, Arc<Control>>> {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shards(&self) -> MutexGuard<'_, Option<Shards>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_process(&self) -> ProcessId {
+        let number = self.next_process.fetch_add(1, Ordering::Relaxed);
+        ProcessId::new(NonZeroU64::new(number).expect("2^64 processes are never started"))
+    }
+
+    /// Starts a process on the shard that `place` chooses.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        place: impl FnOnce(&Shards) -> usize,
+        prepared: Prepared,
+    ) -> Result<(), ShuttingDown> {
+        // Held to the end, so that a shutdown sees this process or prevents it.
+        let shards = self.shards();
+        let Some(shards) = shards.as_ref() else {
+            return Err(ShuttingDown);
+        };
+        let (id, control) = (prepared.state.id(), prepared.control.clone());
+        let deadline = prepared.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.alive().insert(id, control.clone());
+        self.ticker.begin(&control, deadline);
+        let host = self.clone();
+        shards.spawn(place(shards), move || async move {
+            control.publish(Arc::new(crate::process::run(prepared).await));
+            host.ticker.end();
+            let mut alive = host.alive();
+            alive.remove(&id);
+            if alive.is_empty() {
+                host.nobody_alive.notify_all();
+            }
+        });
+        Ok(())
+    }
+
+    /// Ends everything, as [`crate::Runtime::shut_down`] says.
+    pub(crate) fn shut_down(&self, grace: Duration) {
+        drop(self.shards().take());
+        self.scope.table().shut_down();
+        let deadline = Instant::now().checked_add(grace);
+        let mut alive = self.alive();
+        while !alive.is_empty() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let Some(left) = left.filter(|left| !left.is_zero()) else {
+                break;
+            };
+            alive = self.nobody_alive.wait_timeout(alive, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        alive.values().for_each(|control| control.stop(Stop::ShutDown));
+        while !alive.is_empty() {
+            alive = self.nobody_alive.wait(alive).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A process as those outside see it: to be ended, and to be waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control::{Control, Stop};
+use crate::ids::ProcessId;
+use crate::observe::{Denial, Outcome};
+
+/// A process that was started.
+///
+/// Dropping this changes nothing: the process goes on.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub(crate) id: ProcessId,
+    pub(crate) name: Arc<str>,
+    pub(crate) control: Arc<Control>,
+}
+
+impl Process {
+    /// Its number.
+    pub fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ends it, wherever it is: running, waiting, or at the instant of a grant, which then passes on. Returns at once;
+    /// [`Process::join`] tells when it is done. A process that has ended stays as it ended.
+    pub fn kill(&self) {
+        self.control.stop(Stop::Killed);
+    }
+
+    /// Waits for its end. By then its holds are released and its appends settled.
+    pub async fn join(&self) -> Arc<Exit> {
+        self.control.join().await
+    }
+
+    /// [`Process::join`] for a thread that may block.
+    pub fn join_blocking(&self) -> Arc<Exit> {
+        self.control.join_blocking()
+    }
+
+    /// How it ended, if it has.
+    pub fn try_join(&self) -> Option<Arc<Exit>> {
+        self.control.try_join()
+    }
+}
+
+/// The end of a process.
+#[derive(Clone, Debug)]
+pub struct Exit {
+    /// Which process.
+    pub id: ProcessId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// From its start to its end.
+    pub lived: Duration,
+    /// What it asked for and was not granted, each thing once, the first few.
+    pub denials: Vec<Denial>,
+    /// How much of its output was dropped because of its limit, in bytes.
+    pub output_dropped_bytes: u64,
+}

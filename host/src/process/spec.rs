@@ -1,0 +1,83 @@
+//! What a process is to be.
+
+use std::path::PathBuf;
+
+use super::{Limits, Stdio};
+
+/// A directory that a process sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirGrant {
+    /// Where it is.
+    pub host: PathBuf,
+    /// What the process calls it.
+    pub guest: String,
+    /// Whether the process may change anything in it.
+    pub access: Access,
+}
+
+/// What a process may do in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Look.
+    ReadOnly,
+    /// Everything.
+    ReadWrite,
+}
+
+/// When the records of a process go into its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Commit {
+    /// Each one at once.
+    #[default]
+    EachRecord,
+    /// All together, next to each other in each file, when the process ends well; none otherwise.
+    AtEnd,
+}
+
+/// On which shard a process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Placement {
+    /// On the home shard of the first lock granted to it: hand-overs there need no other thread.
+    #[default]
+    Home,
+    /// Wherever the fewest processes live: for processes that compute much between locks.
+    Spread,
+}
+
+/// What a process is to be: the program is given apart.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessSpec {
+    /// The name of its group, in messages. The process is called `name-rank` if the group has several.
+    pub name: String,
+    /// Its place in the group, from 0.
+    pub rank: u32,
+    /// How many processes the group has; 0 counts as 1.
+    pub count: u32,
+    /// Its arguments, after the program's name.
+    pub args: Vec<String>,
+    /// Its environment. Nothing is inherited.
+    pub env: Vec<(String, String)>,
+    /// Directories that it sees.
+    pub dirs: Vec<DirGrant>,
+    /// Files that it sees, and nothing beside them, as read-only files `/input/<file name>`.
+    pub inputs: Vec<PathBuf>,
+    /// Locks of the job that it may name.
+    pub locks: Vec<String>,
+    /// Append files of the job that it may name.
+    pub files: Vec<String>,
+    /// What it may use.
+    pub limits: Limits,
+    /// Its standard streams.
+    pub stdio: Stdio,
+    /// When its records go into the files.
+    pub commit: Commit,
+    /// On which shard it lives.
+    pub placement: Placement,
+}
+
+impl ProcessSpec {
+    /// What the process is called in messages: the name of its group, and its rank if the group has several.
+    pub fn full_name(&self) -> String {
+        if self.count > 1 { format!("{}-{}", self.name, self.rank) } else { self.name.clone() }
+    }
+}

@@ -1,0 +1,113 @@
+//! What the engine keeps for one process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lockkeeper_locks::OwnerId;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::held_back::HeldBack;
+use super::limits::{Limits, MemoryLimiter};
+use super::spec::Commit;
+use crate::grants::Rights;
+use crate::ids::ProcessId;
+use crate::observe::{Denial, Events};
+use crate::scope::ProcessScope;
+
+/// Who a process is among the others of its group.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) id: ProcessId,
+    pub(crate) rank: u32,
+    pub(crate) count: u32,
+    pub(crate) name: Arc<str>,
+}
+
+/// A job that asks for more things than this by wrong names has told enough.
+const DENIALS_MAX: usize = 16;
+
+/// What a process was denied so far. Shared with whoever runs it, as a process that is stopped takes its state along.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Denials(Arc<Mutex<Vec<Denial>>>);
+
+impl Denials {
+    /// Whether this one is new.
+    pub(crate) fn note(&self, denial: &Denial) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = !known.contains(denial) && known.len() < DENIALS_MAX;
+        if new {
+            known.push(denial.clone());
+        }
+        new
+    }
+
+    pub(crate) fn take(&self) -> Vec<Denial> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What the engine keeps for one process: the state behind every call that it makes.
+pub(crate) struct ProcessState {
+    pub(crate) identity: Identity,
+    pub(crate) scope: Arc<ProcessScope>,
+    pub(crate) events: Events,
+    pub(crate) rights: Rights,
+    pub(crate) table: ResourceTable,
+    pub(crate) held_back: Option<HeldBack>,
+    pub(crate) memory: MemoryLimiter,
+    wasi: WasiCtx,
+    /// Locks and files open now, and how many may be.
+    pub(crate) handles: u32,
+    pub(crate) handles_max: u32,
+    pub(crate) denials: Denials,
+}
+
+/// WASI's own handles (streams, files, polls) come on top of ours in one table; together no more than this.
+const TABLE_ENTRIES_MAX: usize = 100_000;
+
+impl ProcessState {
+    pub(crate) fn new(
+        identity: Identity,
+        scope: Arc<ProcessScope>,
+        events: Events,
+        rights: Rights,
+        wasi: WasiCtx,
+        limits: &Limits,
+        commit: Commit,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(TABLE_ENTRIES_MAX);
+        let held_back = match commit {
+            Commit::EachRecord => None,
+            Commit::AtEnd => Some(HeldBack::new(limits.held_back_bytes_max)),
+        };
+        Self {
+            identity,
+            scope,
+            events,
+            rights,
+            table,
+            held_back,
+            memory: MemoryLimiter::new(limits.memory_bytes_max),
+            wasi,
+            handles: 0,
+            handles_max: limits.handles_max,
+            denials: Denials::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> ProcessId {
+        self.identity.id
+    }
+
+    /// This process as the lock table knows it.
+    pub(crate) fn owner(&self) -> OwnerId {
+        OwnerId::new(self.identity.id.get())
+    }
+}
+
+impl WasiView for ProcessState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
