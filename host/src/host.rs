@@ -78,12 +78,13 @@ impl Host {
             return Err(ShuttingDown);
         };
         let (id, control) = (prepared.state.id(), prepared.control.clone());
-        let deadline = prepared.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let started = Instant::now();
+        let deadline = prepared.timeout.and_then(|timeout| started.checked_add(timeout));
         self.alive().insert(id, control.clone());
         self.ticker.begin(&control, deadline);
         let host = self.clone();
         shards.spawn(place(shards), move || async move {
-            control.publish(Arc::new(crate::process::run(prepared).await));
+            control.publish(Arc::new(crate::process::run(prepared, started).await));
             host.ticker.end();
             let mut alive = host.alive();
             alive.remove(&id);

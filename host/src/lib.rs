@@ -35,6 +35,8 @@
 //! The library does not print, exit or read the environment. It installs a handler for `SIGXFSZ`, so that a limit on the
 //! size of files is an error and not the end of the host.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]
+
 mod bindings;
 mod byte_size;
 pub mod grants;

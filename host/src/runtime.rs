@@ -103,7 +103,7 @@ impl Runtime {
 
     /// What a program imports, also when it cannot be run here.
     pub fn inspect(&self, path: &Path) -> Result<Inspection, ProgramError> {
-        crate::program::inspect(&self.linker.engine(), self.cache.as_ref(), path)
+        crate::program::inspect(self.linker.engine(), self.cache.as_ref(), path)
     }
 
     /// Opens a job: its locks are made and its files opened, for the processes that are then started in it.

@@ -1,7 +1,9 @@
 //! A host in a directory of its own, whose events and lines can be waited for.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lockkeeper::observe::Event;
@@ -72,6 +74,15 @@ impl Lines {
         Stdio::Lines(Arc::new(move |_, line| log.push(String::from_utf8_lossy(line).into_owned())))
     }
 
+    /// Follows a stream on a thread of its own, which ends with the stream.
+    pub fn follow(&self, stream: impl Read + Send + 'static) -> JoinHandle<()> {
+        let log = self.0.clone();
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stream).split(b'\n').map_while(Result::ok);
+            lines.for_each(|line| log.push(String::from_utf8_lossy(&line).into_owned()));
+        })
+    }
+
     /// Waits for a line that begins so.
     pub fn wait_for(&self, start: &str) -> String {
         self.0.wait_for(start, |line| line.starts_with(start))
@@ -91,17 +102,34 @@ impl TestHost {
 
     /// A host with so many shards.
     pub fn with_shards(shards: usize) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
+        Self::configured(|config| config.shards = shards)
+    }
+
+    /// A host with a configuration that differs from that of the others.
+    pub fn configured(configure: impl FnOnce(&mut RuntimeConfig)) -> Self {
+        Self::in_dir(tempfile::tempdir().expect("a directory"), configure)
+    }
+
+    /// Shuts the host down and starts another one in the same directory: with the same files, and the same memory of
+    /// fences. The jobs of the first must be gone.
+    #[must_use]
+    pub fn restarted(self) -> Self {
+        let Self { runtime, dir, .. } = self;
+        drop(runtime);
+        Self::in_dir(dir, |_| {})
+    }
+
+    fn in_dir(dir: TempDir, configure: impl FnOnce(&mut RuntimeConfig)) -> Self {
         let events = Log::new();
         let seen = events.clone();
-        let config = RuntimeConfig {
-            shards,
+        let mut config = RuntimeConfig {
             // Shared by all tests: compiling the guests once is enough.
             cache_dir: Some(crate::workspace().join("target/guests/compiled")),
             state_dir: dir.path().join("state"),
             observer: Some(Arc::new(move |event| seen.push(event.clone()))),
             ..RuntimeConfig::default()
         };
+        configure(&mut config);
         Self { runtime: Runtime::new(config).expect("a host"), events, dir }
     }
 
@@ -152,14 +180,7 @@ impl TestHost {
         locks: &[&str],
         files: &[&str],
     ) -> (Process, Lines) {
-        let spec = ProcessSpec {
-            name: program.name().trim_end_matches(".wasm").to_owned(),
-            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            locks: locks.iter().map(|lock| (*lock).to_owned()).collect(),
-            files: files.iter().map(|file| (*file).to_owned()).collect(),
-            ..ProcessSpec::default()
-        };
-        self.spawn_spec(job, program, spec)
+        self.spawn_spec(job, program, spec(program, args, locks, files))
     }
 
     /// Starts a process and watches its lines.
@@ -193,6 +214,18 @@ impl TestHost {
 impl Default for TestHost {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A process that may name these locks and files.
+pub fn spec(program: &Program, args: &[&str], locks: &[&str], files: &[&str]) -> ProcessSpec {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    ProcessSpec {
+        name: program.name().trim_end_matches(".wasm").to_owned(),
+        args: owned(args),
+        locks: owned(locks),
+        files: owned(files),
+        ..ProcessSpec::default()
     }
 }
 

@@ -4,7 +4,6 @@
 //! the careless line not compile. If it never runs, the hold ends with the process all the same.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::bindings::lockkeeper::runtime::{mutex as host, types as wit};
@@ -71,9 +70,6 @@ pub enum Previous {
 /// ```
 pub struct Mutex {
     handle: host::Mutex,
-    /// The fence of the last hold acquired by this handle. The contract's `release` ends whatever hold the process has,
-    /// so a guard whose hold was taken away asks here first, or it would end a later one.
-    latest: AtomicU64,
 }
 
 impl Mutex {
@@ -85,7 +81,7 @@ impl Mutex {
     /// many handles are open.
     pub fn open(name: &str) -> Result<Self, Error> {
         let handle = host::Mutex::open(name).map_err(Error::from_wit)?;
-        Ok(Self { handle, latest: AtomicU64::new(0) })
+        Ok(Self { handle })
     }
 
     /// Acquires the mutex, and waits for it in order of arrival, for ever if need be. The wait parks this process only.
@@ -169,15 +165,14 @@ impl Mutex {
 
     /// Releases the hold that this process has when no guard is left to do it, as after [`std::mem::forget`].
     ///
-    /// It takes the handle for itself, so that no guard of this handle can be alive. Open a lock once: a guard of
-    /// another handle would not know that its hold is over.
+    /// A guard that is still there finds its hold over and does nothing.
     ///
     /// # Errors
     ///
     /// [`Error::NotHeld`] when nobody holds it; [`Error::NotOwner`] when another process does; [`Error::Lost`] when the
     /// hold was taken away before.
-    pub fn release(&mut self) -> Result<(), Error> {
-        self.handle.release().map_err(Error::from_wit)
+    pub fn release(&self) -> Result<(), Error> {
+        self.handle.release(None).map_err(Error::from_wit)
     }
 
     fn acquire(&self, timeout_ns: Option<u64>) -> Result<MutexGuard<'_>, Error> {
@@ -209,17 +204,12 @@ impl<'a> MutexGuard<'a> {
                 Previous::Abandoned(Abandonment { how: EndCause::from_wit(last.how), who: ProcessId::new(last.who) })
             }
         };
-        mutex.latest.store(acquired.fence, Ordering::Relaxed);
         Self { mutex, fence: Fence::new(acquired.fence), previous }
     }
 
-    /// Ends this hold, unless it is over and the handle has acquired another.
+    /// Ends this hold, and no later one.
     fn release(&self) -> Result<(), Error> {
-        let latest = Fence::new(self.mutex.latest.load(Ordering::Relaxed));
-        if latest != self.fence {
-            return Err(Error::Fenced(latest));
-        }
-        self.mutex.handle.release().map_err(Error::from_wit)
+        self.mutex.handle.release(Some(self.fence.get())).map_err(Error::from_wit)
     }
 
     /// The number of this hold.

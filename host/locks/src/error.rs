@@ -2,18 +2,17 @@
 
 use thiserror::Error;
 
-use crate::ids::{EndCause, Fence, LockId, OwnerId};
+use crate::ids::{EndCause, Fence, Link, LockId, OwnerId};
 
 /// Why a lock was not acquired.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AcquireError {
-    /// The owner holds this lock already, or waits for it: it would wait for itself.
-    #[error("owner {owner} would wait for itself at lock {lock}")]
+    /// Waiting could never end: the request would close a circle of owners that wait for each other. The smallest
+    /// circle is an owner that asks for a lock that it has, or waits for, already.
+    #[error("waiting for the lock would close a circle of {} owners", circle.len())]
     Deadlock {
-        /// The lock that was asked for.
-        lock: LockId,
-        /// Who asked, and who holds it.
-        owner: OwnerId,
+        /// The circle, from the owner that asked: each link holds what the one before it waits for.
+        circle: Vec<Link>,
     },
     /// The queue of the lock is full.
     #[error("lock {lock} has {max} waiters, which is the limit")]

@@ -195,6 +195,19 @@ pub struct Holder {
     pub since: Instant,
 }
 
+/// One member of a deadlock: an owner that holds what the one before it waits for, and waits for what the next one holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// Who.
+    pub owner: OwnerId,
+    /// The lock that it holds.
+    pub holds: LockId,
+    /// Since when.
+    pub since: Instant,
+    /// The lock that it waits for.
+    pub waits_for: LockId,
+}
+
 /// Who waits for a lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Waiter {
@@ -209,6 +222,8 @@ pub struct Waiter {
 pub struct Counters {
     /// Holds whose owner was told.
     pub acquired: u64,
+    /// Requests that were refused because they would have closed a circle of owners.
+    pub deadlocks: u64,
     /// Requests that had to queue.
     pub contended: u64,
     /// Requests that took the lock ahead of a waiter within its bound.

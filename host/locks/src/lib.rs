@@ -12,6 +12,8 @@
 //! * A hold ends with its owner ([`LockTable::begin_end`]); the next owner is told how ([`Previous`]).
 //! * Between the two halves of taking a hold away nobody is granted, so that the host can raise the floor of every file
 //!   that is bound to the lock ([`LockTable::begin_revoke`], [`LockTable::finish_revoke`]).
+//! * A request that would close a circle of owners that wait for each other fails at once, with the whole circle
+//!   ([`AcquireError::Deadlock`]). What stood in no circle is never refused for one.
 //! * After [`LockTable::shut_down`] nobody is granted.
 //! * No waker runs, and no waker is cloned or dropped, while the table holds a mutex.
 //!
@@ -20,7 +22,6 @@
 //! * Nothing is durable. Fences stay unique over a restart only because the host reserves them before
 //!   ([`FenceBlock`]).
 //! * A [`Wait`] that is neither polled after its wake-up nor dropped keeps its lock from those behind it.
-//! * Only an owner's own second request is found as a deadlock; a cycle over several owners is not.
 //! * A broken invariant of this crate panics, and everyone who meets the same lock afterwards panics too: a table that
 //!   contradicts itself must not hand out holds.
 //!
@@ -29,6 +30,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | `ids` | names and plain values |
+//! | `deadlock` | whether a wait could ever end |
 //! | `error` | why a request was refused |
 //! | `fences` | the numbers one lock may still issue |
 //! | `queue` | the one wait queue under every primitive, and the wake-ups it owes |
@@ -39,6 +41,7 @@
 //! | `wait` | the future |
 //! | `sync` | the mutex of the standard library, or the model checker's |
 
+mod deadlock;
 mod error;
 mod fences;
 mod ids;
@@ -52,8 +55,8 @@ mod wait;
 
 pub use error::{AcquireError, ClaimError, ReleaseError};
 pub use ids::{
-    Acquired, Counters, EndCause, Fence, FenceBlock, Holder, Limits, LockId, LockState, LockView, MutexConfig, OwnerId,
-    Previous, Waiter,
+    Acquired, Counters, EndCause, Fence, FenceBlock, Holder, Limits, Link, LockId, LockState, LockView, MutexConfig,
+    OwnerId, Previous, Waiter,
 };
 pub use table::{EndedOwner, LockTable, Revoked};
 pub use wait::{Acquisition, Wait};

@@ -415,6 +415,25 @@ impl Mutex {
         self.hold.filter(|hold| hold.owner == owner && hold.stage == Stage::Told).map(|hold| hold.fence)
     }
 
+    /// Whose hold a waiter waits for the end of, while it waits: nobody's while the lock is on its way to somebody, who
+    /// will run, or is being taken away.
+    pub(crate) fn blocks(&self, ticket: Ticket) -> Option<Holder> {
+        let told = self.hold.filter(|hold| hold.stage == Stage::Told)?;
+        let Hold { owner, fence, since, .. } = told;
+        self.queue.contains(ticket).then_some(Holder { owner, fence, since })
+    }
+
+    /// A request was refused because it would have closed a circle.
+    pub(crate) fn count_deadlock(&mut self) {
+        self.counters.deadlocks += 1;
+    }
+
+    /// Since when the owner has the lock, or waits for it.
+    pub(crate) fn since(&self, owner: OwnerId) -> Option<Instant> {
+        let held = self.hold.filter(|hold| hold.owner == owner).map(|hold| hold.since);
+        held.or_else(|| self.queue.iter().find(|(_, entry)| entry.owner == owner).map(|(_, entry)| entry.since))
+    }
+
     /// Whose hold could be taken away: a live one, or one in flight.
     pub(crate) fn revocable(&self) -> Option<(OwnerId, Fence)> {
         self.hold.filter(|hold| hold.stage != Stage::Revoking).map(|hold| (hold.owner, hold.fence))

@@ -95,6 +95,11 @@ impl Record {
         self.marks.iter().copied().find(|mark| mark.lock == lock)
     }
 
+    /// The waits that it has, and those that it had for locks that it holds by now.
+    pub(crate) fn waits(&self) -> impl Iterator<Item = (LockId, Ticket)> {
+        self.marks.iter().filter(|mark| mark.lost.is_none()).filter_map(|mark| Some((mark.lock, mark.ticket?)))
+    }
+
     /// Notes that the owner holds the lock, or waits for it.
     ///
     /// # Panics

@@ -1,15 +1,16 @@
 //! Many locks by id, for many owners and threads: the mutexes around the state transitions, and their order.
 //!
-//! Mutexes are taken in this order and no other: the shard of an owner's record, then the mutex of one lock. Nothing
-//! takes two locks, or two shards, at once. Under the mutex of a lock there is no I/O, no callback, and no allocation
+//! Mutexes are taken in this order and no other: the one that keeps the checks for deadlocks apart, the shard of an owner's
+//! record, then the mutex of one lock. Nothing takes two locks, or two shards, at once. Under the mutex of a lock there is no I/O, no callback, and no allocation
 //! larger than a node of its queue. Wakers are cloned before, and called and dropped after, all of them.
 
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
+use crate::deadlock::{self, Edge};
 use crate::error::{AcquireError, ClaimError, ReleaseError};
-use crate::ids::{Acquired, EndCause, Fence, FenceBlock, Limits, LockId, LockView, MutexConfig, OwnerId};
+use crate::ids::{Acquired, EndCause, Fence, FenceBlock, Holder, Limits, Link, LockId, LockView, MutexConfig, OwnerId};
 use crate::mutex::{Attempt, Mutex, NotReleased, Notice, Progress, Request};
 use crate::owners::{Owners, Record};
 use crate::queue::{Ticket, Wakes};
@@ -36,6 +37,8 @@ pub struct LockTable {
     limits: Limits,
     slots: Slots,
     owners: Owners,
+    /// Held while a circle is looked for, so that two requests that close one together are not both refused.
+    deadlocks: sync::Mutex<()>,
 }
 
 /// A hold that was taken away and not given on yet. Nobody is granted the lock before [`LockTable::finish_revoke`]; a
@@ -71,7 +74,7 @@ impl LockTable {
     /// A table without locks.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, slots: Slots::new(), owners: Owners::new() }
+        Self { limits, slots: Slots::new(), owners: Owners::new(), deadlocks: sync::Mutex::new(()) }
     }
 
     /// Makes a mutex that may issue these fences. It is never removed. After [`LockTable::shut_down`] it grants nobody.
@@ -120,13 +123,17 @@ impl LockTable {
     ///
     /// As [`LockTable::try_acquire`], and
     ///
-    /// * [`AcquireError::Deadlock`]: the owner holds this lock, or waits for it already;
+    /// * [`AcquireError::Deadlock`]: waiting could never end, see there;
     /// * [`AcquireError::WaitersExceeded`]: the owner would have to wait, and the queue is full.
     pub fn acquire(self: &Arc<Self>, owner: OwnerId, lock: LockId, now: Instant) -> Result<Acquisition, AcquireError> {
         let max = self.limits.waiters_per_lock_max;
         let request = self.with_owner(owner, lock, |record, mutex, _| {
             if let Standing::Marked = self.admit(owner, lock, record, mutex)? {
-                return Err(AcquireError::Deadlock { lock, owner });
+                mutex.count_deadlock();
+                let since = mutex.since(owner).unwrap_or(now);
+                return Err(AcquireError::Deadlock {
+                    circle: vec![Link { owner, holds: lock, since, waits_for: lock }],
+                });
             }
             let request = mutex.acquire(owner, now, max as usize);
             match &request {
@@ -138,10 +145,51 @@ impl LockTable {
         })?;
         match request {
             Request::Granted(acquired) => Ok(Acquisition::Ready(acquired)),
-            Request::Queued(ticket) => Ok(Acquisition::Wait(Wait::new(Arc::clone(self), owner, lock, ticket))),
+            Request::Queued(ticket) => match self.refuse_circle(owner, lock, ticket) {
+                None => Ok(Acquisition::Wait(Wait::new(Arc::clone(self), owner, lock, ticket))),
+                Some(circle) => Err(AcquireError::Deadlock { circle }),
+            },
             Request::QueueFull => Err(AcquireError::WaitersExceeded { lock, max }),
             Request::NoFence => Err(AcquireError::FencesExhausted { lock }),
         }
+    }
+
+    /// Looks whether a wait closes a circle, and takes it back if so. It was queued before: who queues last sees all others.
+    fn refuse_circle(&self, owner: OwnerId, lock: LockId, ticket: Ticket) -> Option<Vec<Link>> {
+        // Nearly always the holder waits for nothing, and there is no need to keep others from looking.
+        let holder = self.edge(owner, lock, ticket)?.holder;
+        if self.edges(holder).is_empty() {
+            return None;
+        }
+        let mut wakes = Wakes::default();
+        let circle = {
+            let _one_at_a_time = sync::lock(&self.deadlocks);
+            let circle = deadlock::circle(self, owner, lock, ticket)?;
+            // Before the next one looks: of two that close a circle together the second is then not in one.
+            self.transition(lock, &mut wakes, |mutex, wakes| {
+                mutex.leave(ticket, wakes);
+                mutex.count_deadlock();
+            });
+            circle
+        };
+        self.withdraw(owner, lock, ticket);
+        wakes.run();
+        Some(circle)
+    }
+
+    /// What blocks a wait now, if anything does.
+    pub(crate) fn edge(&self, waiter: OwnerId, lock: LockId, ticket: Ticket) -> Option<Edge> {
+        let Holder { owner: holder, fence, since } = self.with_lock(lock, |mutex, _| mutex.blocks(ticket))?;
+        Some(Edge { waiter, lock, ticket, holder, fence, since })
+    }
+
+    /// All that blocks an owner now.
+    pub(crate) fn edges(&self, waiter: OwnerId) -> Vec<Edge> {
+        let waits: Vec<_> = match self.owners.lock(waiter).get(&waiter) {
+            Some(record) => record.waits().collect(),
+            None => Vec::new(),
+        };
+        waits.into_iter().filter_map(|(lock, ticket)| self.edge(waiter, lock, ticket)).collect()
     }
 
     /// Gives the lock up. The next owner is told [`crate::Previous::Clean`].

@@ -338,3 +338,121 @@ fn shutdown_against_grant() {
         });
     }
 }
+
+/// Two owners ask for what the other one holds, at once: exactly one is refused, and the other one goes on when the
+/// victim gives up what it has.
+#[test]
+fn two_requests_that_close_one_circle() {
+    explore(|now| {
+        let table = Arc::new(LockTable::new(Limits::default()));
+        let config = MutexConfig { barge_bound: Duration::ZERO };
+        let [first, second] = [1, 1000].map(|start| table.create_mutex(config, FenceBlock { start, end: start + 100 }));
+        let _ = hold(&table, A, first, now);
+        let _ = hold(&table, B, second, now);
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || ask_or_give_up(&table, B, first, second, now)
+        });
+        let refused = ask_or_give_up(&table, A, second, first, now);
+        assert_ne!(refused, other.join().expect("no panic"), "exactly one of the two is the victim");
+        is_over(&table, first, now);
+        is_over(&table, second, now);
+    });
+}
+
+/// Asks for a second lock. Whoever is refused gives up what it has; whoever waits is granted in the end. Says whether it was
+/// refused.
+fn ask_or_give_up(table: &Arc<LockTable>, owner: OwnerId, wanted: LockId, held: LockId, now: Instant) -> bool {
+    let refused = match table.acquire(owner, wanted, now) {
+        Ok(Acquisition::Ready(_)) => false,
+        Ok(Acquisition::Wait(wait)) => {
+            let _ = block_on(wait).expect("the victim gives up what it has");
+            false
+        }
+        Err(error) => {
+            assert!(matches!(&error, AcquireError::Deadlock { circle } if circle.len() == 2), "{error:?}");
+            true
+        }
+    };
+    if !refused {
+        assert_eq!(table.release(owner, wanted, now), Ok(()));
+    }
+    assert_eq!(table.release(owner, held, now), Ok(()));
+    refused
+}
+
+/// A circle is looked for while the wait that would close it times out: nobody is refused for a circle that stood at no
+/// instant, and whoever is refused saw one.
+#[test]
+fn a_circle_against_the_timeout_of_a_member() {
+    explore(|now| {
+        let table = Arc::new(LockTable::new(Limits::default()));
+        let config = MutexConfig { barge_bound: Duration::ZERO };
+        let [first, second] = [1, 1000].map(|start| table.create_mutex(config, FenceBlock { start, end: start + 100 }));
+        let _ = hold(&table, A, first, now);
+        let _ = hold(&table, B, second, now);
+        let mut member = queue(&table, B, first, now);
+        let expirer = thread::spawn({
+            let table = Arc::clone(&table);
+            move || {
+                assert_eq!(member.expire(now), Err(AcquireError::TimedOut));
+                assert_eq!(table.release(B, second, now), Ok(()));
+            }
+        });
+        match table.acquire(A, second, now) {
+            Ok(Acquisition::Ready(_)) => assert_eq!(table.release(A, second, now), Ok(())),
+            Ok(Acquisition::Wait(wait)) => {
+                let _ = block_on(wait).expect("B gives it up");
+                assert_eq!(table.release(A, second, now), Ok(()));
+            }
+            Err(error) => assert!(matches!(error, AcquireError::Deadlock { .. }), "{error:?}"),
+        }
+        expirer.join().expect("no panic");
+        assert_eq!(table.release(A, first, now), Ok(()));
+        is_over(&table, first, now);
+        is_over(&table, second, now);
+    });
+}
+
+/// Each edge of a circle stands at some time, but never all of them: the holder waits for something harmless, releases the
+/// lock that is asked for, and only then waits for what would close a circle. Nobody is refused.
+#[test]
+fn a_circle_whose_edges_never_stood_together() {
+    explore(|now| {
+        let table = Arc::new(LockTable::new(Limits::default()));
+        let config = MutexConfig { barge_bound: Duration::ZERO };
+        let [of_a, of_b, of_c, of_d] =
+            [1, 1_000, 2_000, 3_000].map(|start| table.create_mutex(config, FenceBlock { start, end: start + 100 }));
+        let _ = hold(&table, A, of_a, now);
+        let _ = hold(&table, B, of_b, now);
+        let _ = hold(&table, C, of_c, now);
+        let d = OwnerId::new(4);
+        let _ = hold(&table, d, of_d, now);
+        let c_waits = queue(&table, C, of_a, now);
+        let mut b_waits = queue(&table, B, of_d, now);
+        let b = thread::spawn({
+            let table = Arc::clone(&table);
+            move || {
+                assert_eq!(table.release(d, of_d, now), Ok(()));
+                let _ = b_waits.expire(now).expect("D has given it up");
+                assert_eq!(table.release(B, of_b, now), Ok(()));
+                table.acquire(B, of_c, now)
+            }
+        });
+        match table.acquire(A, of_b, now) {
+            Ok(Acquisition::Ready(_)) => {}
+            Ok(Acquisition::Wait(wait)) => drop(block_on(wait).expect("B gives it up")),
+            Err(error) => panic!("A was refused for a circle that never stood: {error:?}"),
+        }
+        assert_eq!(table.release(A, of_b, now), Ok(()));
+        assert_eq!(table.release(A, of_a, now), Ok(()));
+        let _ = block_on(c_waits).expect("A has given it up");
+        assert!(matches!(b.join().expect("no panic"), Ok(Acquisition::Wait(_))), "B waits for C, who runs");
+        assert_eq!(table.release(C, of_a, now), Ok(()));
+        assert_eq!(table.release(C, of_c, now), Ok(()));
+        assert_eq!(table.release(B, of_d, now), Ok(()));
+        for lock in [of_a, of_b, of_c, of_d] {
+            is_over(&table, lock, now);
+        }
+    });
+}

@@ -23,7 +23,7 @@ pub(super) fn run_all(manifest: &Manifest) -> anyhow::Result<()> {
             .status()
             .with_context(|| format!("no shell to run `{build}`"))?;
         if !status.success() {
-            bail!("the build command `{build}` failed ({status}); its own messages are above");
+            bail!("the build command `{build}` failed ({status}), so nothing was started; its own messages are above");
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use lockkeeper::{Commit, Placement, ProcessSpec};
 
-use super::options::{GrantOptions, HostOptions};
+use super::options::{GrantOptions, HostOptions, processes};
 use super::session::{Plan, Session, View};
 
 #[derive(Debug, Args)]
@@ -18,29 +18,21 @@ pub(super) struct Map {
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
     /// Processes at a time [default: two per core]
-    #[arg(short = 'j', long = "jobs", value_name = "N")]
-    jobs: Option<usize>,
+    #[arg(short = 'j', long = "jobs", value_name = "N", value_parser = processes)]
+    jobs: Option<u32>,
+    /// Arguments of the program, before the input
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
     #[command(flatten)]
     grants: GrantOptions,
     #[command(flatten)]
     host: HostOptions,
-    /// Arguments of the program, before the input
-    #[arg(last = true, value_name = "ARGS")]
-    args: Vec<String>,
 }
 
 impl Map {
     pub(super) fn execute(self) -> anyhow::Result<u8> {
         if !self.grants.has_files() {
             bail!("map writes what the processes append; name a file with --append NAME=FILE");
-        }
-        if self.jobs == Some(0) {
-            bail!("-j 0 runs nothing; give at least 1");
-        }
-        for input in &self.inputs {
-            if !input.is_file() {
-                bail!("the input {} is not a file that can be read; nothing was started", input.display());
-            }
         }
         let job = self.grants.job()?;
         let common = self.grants.process(&job)?;
@@ -65,7 +57,7 @@ impl Map {
         });
         let processes = processes.collect();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_once = self.jobs.unwrap_or(2 * cores);
+        let at_once = self.jobs.map_or(2 * cores, |jobs| jobs as usize);
         session.run(Plan { job, processes, at_once, view: View::Tagged })
     }
 }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use lockkeeper::grants::manifest::ManifestError;
-use lockkeeper::{JobError, OpenError};
+use lockkeeper::{JobError, OpenError, RuntimeError};
 
 /// Wrong usage, a wrong manifest, a program that cannot be run: found before anything was started.
 const EXIT_USAGE: u8 = 2;
@@ -23,6 +23,8 @@ const EXIT_USAGE: u8 = 2;
 const EXIT_CANNOT_CREATE: u8 = 73;
 /// Another host has a file now; later it may work (EX_TEMPFAIL).
 const EXIT_TRY_LATER: u8 = 75;
+/// The command itself fails to see a run through.
+const EXIT_OWN_FAILURE: u8 = 125;
 
 /// Runs WebAssembly programs as many processes that share locks and append files.
 #[derive(Debug, Parser)]
@@ -38,6 +40,7 @@ Exit codes:
   several            how many failed; 101 for more than 100
   2                  wrong usage, manifest or program: nothing was started
   73, 75             a file cannot be made; another host has it
+  125                the host itself failed
   130, 143           interrupted, terminated";
 
 #[derive(Debug, Subcommand)]
@@ -63,17 +66,33 @@ pub(crate) fn main() -> ExitCode {
     };
     ended.map_or_else(
         |error| {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", sentence(&error));
             ExitCode::from(exit_code(&error))
         },
         ExitCode::from,
     )
 }
 
+/// An error with its causes, each said once: most of our errors have told theirs already.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
 /// The number by which a script can tell what kind of error it was.
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<ManifestError>() {
         return EXIT_USAGE;
+    }
+    if error.is::<session::Unfinished>() {
+        return EXIT_OWN_FAILURE;
+    }
+    match error.downcast_ref::<RuntimeError>() {
+        Some(RuntimeError::Cache { .. }) => return EXIT_CANNOT_CREATE,
+        Some(RuntimeError::Engine(_) | RuntimeError::Thread(_)) => return EXIT_OWN_FAILURE,
+        None => {}
     }
     match error.downcast_ref::<JobError>() {
         Some(JobError::Open { source: OpenError::Busy { .. }, .. }) => EXIT_TRY_LATER,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use lockkeeper::grants::manifest::{format_of, parse_dir};
+use lockkeeper::grants::manifest::{COUNT_MAX, format_of, parse_dir, parse_time};
 use lockkeeper::{
-    AppendSpec, ByteSize, DirGrant, FileSpec, Format, IfExists, JobSpec, Limits, LockSpec, Parents, ProcessSpec,
+    AppendSpec, ByteSize, DirGrant, FileSpec, Format, IfExists, JobSpec, Limits, LockSpec, Name, Parents, ProcessSpec,
 };
 
 use super::environment;
@@ -60,7 +60,7 @@ pub(super) struct GrantOptions {
     #[arg(long = "header", value_name = "NAME=COLUMN,COLUMN..")]
     headers: Vec<String>,
     /// What to do with an append file that is there already [default: append]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "WHAT")]
     if_exists: Option<IfExistsOption>,
     /// A directory; may be written in unless `:read-only`
     #[arg(long = "dir", value_name = "HOST[::GUEST][:read-only]")]
@@ -69,7 +69,7 @@ pub(super) struct GrantOptions {
     #[arg(long = "env", value_name = "K[=V]")]
     env: Vec<String>,
     /// How long a process may take, such as 5s or 250ms [default: for ever]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     timeout: Option<Duration>,
     /// Memory of a process [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
@@ -95,12 +95,19 @@ enum IfExistsOption {
     Refuse,
 }
 
-/// A number alone counts as seconds, as `wasmtime run -W timeout` has it.
-fn time(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(seconds));
+/// The host checks names too, but not before it has opened the files of the names before a wrong one.
+fn check_new_name<'a>(flag: &str, name: &str, mut before: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+    Name::new(name).with_context(|| flag.to_owned())?;
+    if before.any(|other| other == name) {
+        bail!("{flag}: `{name}` is declared twice; give one of the two another name");
     }
-    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 5s, 250ms or 2h"))
+    Ok(())
+}
+
+/// How many processes: none is a slip, and too many is another.
+pub(super) fn processes(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok().filter(|count| (1..=COUNT_MAX).contains(count));
+    count.ok_or_else(|| format!("give 1 to {COUNT_MAX}"))
 }
 
 impl GrantOptions {
@@ -119,6 +126,7 @@ impl GrantOptions {
                     bail!("--lock {lock}: `{kind}` is no kind of lock that this host has; write --lock {name}:mutex")
                 }
             };
+            check_new_name(&format!("--lock {lock}"), name, job.locks.iter().map(|lock| &lock.name))?;
             job.locks.push(LockSpec { name: name.to_owned(), ..LockSpec::default() });
         }
         let mut headers = Vec::new();
@@ -130,6 +138,7 @@ impl GrantOptions {
         for append in &self.appends {
             let (name, file) =
                 append.split_once('=').with_context(|| format!("--append {append}: write NAME=FILE[:FORMAT]"))?;
+            check_new_name(&format!("--append {append}"), name, job.files.iter().map(|file| &file.name))?;
             let (path, format) = match file.rsplit_once(':') {
                 Some((path, "lines")) => (path, Format::Lines),
                 Some((path, "csv")) => (path, Format::Csv { header: Vec::new() }),

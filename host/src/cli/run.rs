@@ -8,7 +8,7 @@ use clap::Args;
 use lockkeeper::ProcessSpec;
 use lockkeeper::grants::manifest::Manifest;
 
-use super::options::{GrantOptions, HostOptions};
+use super::options::{GrantOptions, HostOptions, processes};
 use super::session::{Plan, Session, View};
 use super::{build, environment};
 
@@ -18,18 +18,18 @@ pub(super) struct Run {
     #[arg(value_name = "PROGRAM.wasm|JOB.toml")]
     what: PathBuf,
     /// Processes of the program
-    #[arg(short = 'n', long = "processes", value_name = "N")]
+    #[arg(short = 'n', long = "processes", value_name = "N", value_parser = processes)]
     count: Option<u32>,
     /// Run the manifest's build commands first; adds a missing wasm target by itself
     #[arg(long)]
     build: bool,
+    /// Arguments of the program; `{rank}` and `{count}` stand for the process's own
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
     #[command(flatten)]
     grants: GrantOptions,
     #[command(flatten)]
     host: HostOptions,
-    /// Arguments of the program; `{rank}` and `{count}` stand for the process's own
-    #[arg(last = true, value_name = "ARGS")]
-    args: Vec<String>,
 }
 
 impl Run {
@@ -46,9 +46,6 @@ impl Run {
             bail!("--build goes with a manifest, which says how to build; {} is a program", self.what.display());
         }
         let count = self.count.unwrap_or(1);
-        if count == 0 {
-            bail!("-n 0 runs nothing; give at least 1");
-        }
         let job = self.grants.job()?;
         let spec = self.grants.process(&job)?;
         let session = Session::start(&self.host, count as usize)?;
@@ -96,9 +93,10 @@ impl Run {
 
     fn hint_build(&self, manifest: &Manifest, error: anyhow::Error) -> anyhow::Error {
         let missing = matches!(error.downcast_ref(), Some(lockkeeper::ProgramError::Missing { .. }));
-        if missing && !self.build && !manifest.builds().is_empty() {
-            return anyhow::anyhow!("{error:#} (`lockkeeper run --build {}` builds it)", self.what.display());
+        match (missing && !manifest.builds().is_empty(), self.build) {
+            (true, false) => anyhow::anyhow!("{error} (`lockkeeper run --build {}` builds it)", self.what.display()),
+            (true, true) => anyhow::anyhow!("{error} (the manifest's build commands ran, but did not put it there)"),
+            (false, _) => error,
         }
-        error
     }
 }

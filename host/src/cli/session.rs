@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use lockkeeper::{Exit, Job, JobSpec, Process, ProcessSpec, Program, Runtime, RuntimeConfig, Stdio};
+use anyhow::{Context, bail};
+use lockkeeper::{
+    Exit, Job, JobError, JobSpec, Process, ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stdio,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -16,8 +18,8 @@ use super::summary::{self, Waits};
 /// How long processes may take to end by themselves once the command is interrupted.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// The exit code when the command itself fails to see a run through.
-const EXIT_OWN_FAILURE: u8 = 125;
+/// The exit code counts no further: 101 is "more than 100 failed".
+const FAILED_COUNTED_MAX: usize = 101;
 
 /// How the processes of a run are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,14 @@ pub(super) struct Plan {
     pub(super) processes: Vec<(Program, ProcessSpec)>,
     pub(super) at_once: usize,
     pub(super) view: View,
+}
+
+/// A process could not be started when others ran already.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}; {started} that had been started before were ended")]
+pub(super) struct Unfinished {
+    started: usize,
+    source: SpawnError,
 }
 
 /// A host for one run.
@@ -69,8 +79,9 @@ impl Session {
 
     /// Runs everything and answers the exit code.
     pub(super) fn run(self, plan: Plan) -> anyhow::Result<u8> {
+        check_what_they_see(&plan.processes)?;
         let started = Instant::now();
-        let job = self.runtime.job(plan.job)?;
+        let job = self.runtime.job(plan.job).map_err(with_hint)?;
         for (name, report) in job.reports() {
             if let Some(torn) = &report.torn {
                 let saved = torn.saved_to.display();
@@ -94,6 +105,7 @@ impl Session {
             if let Some(code) = signal {
                 self.interrupt(&mut run, &mut signals, code).await;
             }
+            run.exits.sort_by_key(|exit| exit.id);
             anyhow::Ok((run.exits, signal))
         })?;
         self.output.finish();
@@ -108,7 +120,7 @@ impl Session {
             (None, [exit], View::Raw) => exit.outcome.exit_code(),
             (None, exits, _) => {
                 let failed = exits.iter().filter(|exit| !exit.outcome.is_success()).count();
-                u8::try_from(failed.min(101)).unwrap_or(EXIT_OWN_FAILURE)
+                u8::try_from(failed.min(FAILED_COUNTED_MAX)).expect("an exit code has room for that number")
             }
         })
     }
@@ -123,6 +135,34 @@ impl Session {
             _ = signals.next() => std::process::exit(i32::from(code)),
         }
         while run.one_ended().await {}
+    }
+}
+
+/// Refuses a run whose processes would miss something, before a file is opened and the first of them started.
+fn check_what_they_see(processes: &[(Program, ProcessSpec)]) -> anyhow::Result<()> {
+    for (_, spec) in processes {
+        if let Some(dir) = spec.dirs.iter().find(|dir| !dir.host.is_dir()) {
+            bail!(
+                "{}: {} is not a directory, so it cannot be granted; nothing was started",
+                spec.name,
+                dir.host.display()
+            );
+        }
+        if let Some(input) = spec.inputs.iter().find(|input| !input.is_file()) {
+            bail!("{}: the input {} is not a file that can be read; nothing was started", spec.name, input.display());
+        }
+    }
+    Ok(())
+}
+
+/// Says which flag helps, where the library cannot know that there are flags.
+fn with_hint(error: JobError) -> anyhow::Error {
+    match error {
+        error @ JobError::Fences { .. } => {
+            let told = format!("{error}; choose another state directory with --state-dir");
+            anyhow::Error::from(error).context(told)
+        }
+        error => error.into(),
     }
 }
 
@@ -141,19 +181,22 @@ impl Running<'_> {
             while self.running.len() >= at_once {
                 self.one_ended().await;
             }
-            let process = self.start(program, spec)?;
+            let process = self.start(program, spec).map_err(|source| match self.exits.len() + self.running.len() {
+                0 => anyhow::Error::from(source),
+                started => Unfinished { started, source }.into(),
+            })?;
             self.running.spawn(async move { process.join().await });
         }
         while self.one_ended().await {}
         Ok(())
     }
 
-    fn start(&self, program: &Program, spec: &ProcessSpec) -> anyhow::Result<Process> {
+    fn start(&self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
         let stdio = match self.view {
             View::Raw => Stdio::Inherit,
             View::Tagged => Stdio::Lines(self.output.sink(spec.full_name())),
         };
-        Ok(self.job.spawn(program, &ProcessSpec { stdio, ..spec.clone() })?)
+        self.job.spawn(program, &ProcessSpec { stdio, ..spec.clone() })
     }
 
     /// Waits until one more process has ended; false if none is left.

@@ -41,6 +41,10 @@ pub(super) struct Summary {
     waited_for: Duration,
     took: Duration,
     #[serde(skip)]
+    has_files: bool,
+    #[serde(skip)]
+    has_locks: bool,
+    #[serde(skip)]
     exits: Vec<Arc<Exit>>,
 }
 
@@ -69,6 +73,8 @@ impl Summary {
             waited,
             waited_for: Duration::from_nanos(waits.nanos.load(Ordering::Relaxed)),
             took,
+            has_files: job.file_names().next().is_some(),
+            has_locks: job.lock_names().next().is_some(),
             exits: exits.to_vec(),
         }
     }
@@ -85,17 +91,15 @@ impl Summary {
         self.explain(output);
         let outcomes: Vec<_> = self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         let plural = if self.processes == 1 { "" } else { "es" };
-        output.say(&format!(
-            "{} process{plural}: {}; {} records, {}; {} acquisitions, {} waited ({:.1?} in all); took {:.1?}",
-            self.processes,
-            outcomes.join(", "),
-            self.records,
-            ByteSize(self.bytes),
-            self.acquired,
-            self.waited,
-            self.waited_for,
-            self.took,
-        ));
+        let mut line = format!("{} process{plural}: {}", self.processes, outcomes.join(", "));
+        if self.has_files {
+            line.push_str(&format!("; {} records, {}", self.records, ByteSize(self.bytes)));
+        }
+        if self.has_locks {
+            let (acquired, waited, waited_for) = (self.acquired, self.waited, self.waited_for);
+            line.push_str(&format!("; {acquired} acquisitions, {waited} waited ({waited_for:.1?} in all)"));
+        }
+        output.say(&format!("{line}; took {:.1?}", self.took));
     }
 
     /// For one process, whose streams are its own: a word only if it did not end by itself.

@@ -7,17 +7,18 @@ mod diagnose;
 mod expand;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::{Deserializer, Visitor};
 use toml::Spanned;
 
 use crate::byte_size::ByteSize;
 use crate::process::Placement;
 pub use diagnose::ManifestError;
-pub use expand::{PlannedJob, PlannedProcess, format_of, parse_dir};
+pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, format_of, parse_dir};
 
 /// The version of the format that this host reads.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -26,7 +27,8 @@ pub const MANIFEST_VERSION: u32 = 1;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    version: Spanned<u32>,
+    #[expect(dead_code, reason = "it is looked at before the rest is read")]
+    version: u32,
     #[serde(default)]
     lock: BTreeMap<Spanned<String>, LockTable>,
     #[serde(default)]
@@ -93,7 +95,7 @@ enum IfExistsName {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ProcessTable {
-    name: String,
+    name: Spanned<String>,
     program: PathBuf,
     build: Option<String>,
     count: Option<Spanned<u32>>,
@@ -154,14 +156,45 @@ struct LimitsTable {
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map(Some).map_err(|error| {
-        D::Error::custom(format!("`{text}` is no time ({error}); write it as \"60s\", \"250ms\" or \"2h\""))
-    })
+    let quoted = Quoted { what: "a time in quotes, such as \"60s\",", parse: parse_time };
+    deserializer.deserialize_str(quoted).map(Some)
 }
 
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ByteSize>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
+    let quoted = Quoted { what: "a size in quotes, such as \"64MiB\",", parse: str::parse };
+    deserializer.deserialize_str(quoted).map(Some)
+}
+
+/// Reads `60s`, `250ms` or `2h`. A number alone counts as seconds, as `wasmtime run -W timeout` has it.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(Duration::from_secs);
+    seconds
+        .or_else(|_| humantime::parse_duration(text))
+        .map_err(|_| format!("`{text}` is no time; write a number and a unit, such as 60s, 250ms or 2h"))
+}
+
+/// A text with a grammar of its own. Whatever else stands there is told what belongs there.
+struct Quoted<T, E> {
+    what: &'static str,
+    parse: fn(&str) -> Result<T, E>,
+}
+
+impl<T, E: fmt::Display> Visitor<'_> for Quoted<T, E> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+
+    fn visit_str<F: serde::de::Error>(self, text: &str) -> Result<T, F> {
+        (self.parse)(text).map_err(F::custom)
+    }
+}
+
+/// What is read of a manifest first: another version may have other keys.
+#[derive(Debug, Deserialize)]
+struct AnyVersion {
+    version: Option<Spanned<u32>>,
 }
 
 impl Manifest {
@@ -175,16 +208,15 @@ impl Manifest {
     /// Understands the text of a manifest; `path` is for messages and for what its paths are relative to.
     pub fn parse(text: String, path: &Path) -> Result<Self, ManifestError> {
         let source = Source { path: path.to_owned(), text };
-        let mut manifest: Self = toml::from_str(&source.text).map_err(|error| diagnose::syntax(&source, &error))?;
-        manifest.source = source;
-        let version = *manifest.version.get_ref();
-        if version != MANIFEST_VERSION {
-            return Err(diagnose::at(
-                &manifest.source,
-                manifest.version.span(),
-                format!("version {version} is not known; this host reads version = {MANIFEST_VERSION}"),
-            ));
+        let wrong = |error| diagnose::syntax(&source, &error);
+        let AnyVersion { version } = toml::from_str(&source.text).map_err(wrong)?;
+        if let Some(version) = version.filter(|version| *version.get_ref() != MANIFEST_VERSION) {
+            let message =
+                format!("version {} is not known; this host reads version = {MANIFEST_VERSION}", version.get_ref());
+            return Err(diagnose::at(&source, version.span(), message));
         }
+        let mut manifest: Self = toml::from_str(&source.text).map_err(wrong)?;
+        manifest.source = source;
         Ok(manifest)
     }
 
@@ -194,6 +226,11 @@ impl Manifest {
             Some(dir) if !dir.as_os_str().is_empty() => dir,
             _ => Path::new("."),
         }
+    }
+
+    /// A path of the manifest, from where the command was started.
+    fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.source.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
     /// The build commands, each once, in the order of the processes.

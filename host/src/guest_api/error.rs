@@ -9,6 +9,7 @@ use wasmtime::component::ResourceTableError;
 use crate::bindings::lockkeeper::runtime::types;
 use crate::grants::GrantedFile;
 use crate::name::NameError;
+use crate::observe::Waiting;
 use crate::process::{HeldBackError, ProcessState};
 
 /// Why a call of a guest does not succeed.
@@ -60,7 +61,7 @@ impl From<HeldBackError> for Refusal {
 impl From<AcquireError> for Refusal {
     fn from(error: AcquireError) -> Self {
         Self::Guest(match error {
-            // Whoever waits tells the circle itself; a try never closes one.
+            // Who waits is told the circle, with names, by `acquire`; a try never closes one.
             AcquireError::Deadlock { .. } => types::Error::Deadlock(Vec::new()),
             AcquireError::WaitersExceeded { .. } => types::Error::Limit(types::LimitKind::Waiters),
             AcquireError::HoldsExceeded { .. } => types::Error::Limit(types::LimitKind::Holds),
@@ -141,6 +142,21 @@ impl From<Acquired> for types::Acquired {
                     types::Previous::Abandoned(types::Abandonment { how: how.into(), who: who.get() })
                 }
             },
+        }
+    }
+}
+
+/// All locks are mutexes.
+impl From<Waiting> for types::Wait {
+    fn from(waiting: Waiting) -> Self {
+        Self {
+            process: waiting.process.get(),
+            name: waiting.name.to_string(),
+            holds: waiting.holds.to_string(),
+            held_as: types::Mode::Exclusive,
+            held_for: u64::try_from(waiting.held_for.as_nanos()).unwrap_or(u64::MAX),
+            waits_for: waiting.waits_for.to_string(),
+            asks_as: types::Mode::Exclusive,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockkeeper_locks::{AcquireError, Acquired, Acquisition};
+use lockkeeper_locks::{AcquireError, Acquired, Acquisition, Fence, Link};
 use wasmtime::component::Resource;
 
 use super::Refusal;
@@ -43,7 +43,7 @@ impl HostMutex for ProcessState {
         let lock = self.table.get(&mutex)?.0.clone();
         let asked = Instant::now();
         let acquired = match self.scope.table().acquire(self.owner(), lock.id, asked) {
-            Err(AcquireError::Deadlock { .. }) => return Err(self.waits_for_itself(&lock, asked)),
+            Err(AcquireError::Deadlock { circle }) => return Err(self.deadlock(&circle, asked)),
             Err(error) => return Err(error.into()),
             Ok(Acquisition::Ready(acquired)) => acquired,
             Ok(Acquisition::Wait(wait)) => {
@@ -57,8 +57,15 @@ impl HostMutex for ProcessState {
         Ok(self.granted(&lock, acquired, asked.elapsed()))
     }
 
-    fn release(&mut self, mutex: Resource<MutexHandle>) -> Result<(), Refusal> {
+    fn release(&mut self, mutex: Resource<MutexHandle>, guard: Option<types::Fence>) -> Result<(), Refusal> {
         let lock = self.table.get(&mutex)?.0.id;
+        // Between this look and the release nothing is granted to this process: it is here.
+        let held = self.scope.table().held_fence(self.owner(), lock);
+        if let (Some(guard), Some(held)) = (guard.map(Fence::new), held)
+            && guard != held
+        {
+            return Err(types::Error::Fenced(held.get()).into());
+        }
         Ok(self.scope.table().release(self.owner(), lock, Instant::now())?)
     }
 
@@ -68,7 +75,7 @@ impl HostMutex for ProcessState {
 
     fn held(&mut self, mutex: Resource<MutexHandle>) -> wasmtime::Result<Option<types::Fence>> {
         let lock = self.table.get(&mutex)?.0.id;
-        Ok(self.scope.table().held_fence(self.owner(), lock).map(lockkeeper_locks::Fence::get))
+        Ok(self.scope.table().held_fence(self.owner(), lock).map(Fence::get))
     }
 
     fn drop(&mut self, mutex: Resource<MutexHandle>) -> wasmtime::Result<()> {
@@ -77,20 +84,11 @@ impl HostMutex for ProcessState {
 }
 
 impl ProcessState {
-    /// The shortest circle there is.
-    fn waits_for_itself(&self, lock: &ScopedLock, now: Instant) -> Refusal {
-        let holder = self.scope.table().inspect(lock.id).holder;
-        let held_for = holder.map_or(Duration::ZERO, |holder| now.saturating_duration_since(holder.since));
-        types::Error::Deadlock(vec![types::Wait {
-            process: self.id().get(),
-            name: self.identity.name.to_string(),
-            holds: lock.name.to_string(),
-            held_as: types::Mode::Exclusive,
-            held_for: u64::try_from(held_for.as_nanos()).unwrap_or(u64::MAX),
-            waits_for: lock.name.to_string(),
-            asks_as: types::Mode::Exclusive,
-        }])
-        .into()
+    fn deadlock(&self, circle: &[Link], now: Instant) -> Refusal {
+        let circle = self.scope.named(circle, now);
+        let told = circle.iter().cloned().map(types::Wait::from).collect();
+        self.events.emit(|| Event::Deadlock { process: self.id(), circle });
+        types::Error::Deadlock(told).into()
     }
 
     fn granted(&self, lock: &Arc<ScopedLock>, acquired: Acquired, waited: Duration) -> types::Acquired {

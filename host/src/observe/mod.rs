@@ -49,6 +49,13 @@ pub enum Event {
         /// How long it waited.
         waited: Duration,
     },
+    /// A process's request was refused at once: waiting could never have ended.
+    Deadlock {
+        /// Which process.
+        process: ProcessId,
+        /// The circle that the request would have closed, from that process on.
+        circle: Vec<Waiting>,
+    },
     /// A process's wait was cancelled: it is being ended, or the host shuts down.
     WaitCancelled {
         /// Which process.
@@ -80,6 +87,22 @@ pub enum Event {
         /// How long it lived.
         lived: Duration,
     },
+}
+
+/// One member of a deadlock: it holds what the one before it waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// The process.
+    pub process: ProcessId,
+    /// Its name.
+    #[serde(serialize_with = "as_text")]
+    pub name: Arc<str>,
+    /// The lock that it holds.
+    pub holds: Name,
+    /// For how long it has held it.
+    pub held_for: Duration,
+    /// The lock that it waits for.
+    pub waits_for: Name,
 }
 
 /// A lock or a file that a process asked for and did not get.

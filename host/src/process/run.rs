@@ -28,13 +28,14 @@ pub(crate) struct Prepared {
     pub(crate) inputs: Option<InputDir>,
 }
 
-/// Runs a process to its end and answers how it ended, with its holds released and its appends settled.
-pub(crate) async fn run(prepared: Prepared) -> Exit {
+/// Runs a process to its end and answers how it ended, with its holds released and its appends settled. It was asked
+/// for at `started`: its time limit counts from there, so its life does too.
+pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
     let Prepared { program, state, control, call_bytes_max, timeout, output, inputs } = prepared;
     let (scope, events) = (state.scope.clone(), state.events.clone());
     let (identity, denials) = (state.identity.clone(), state.denials.clone());
     let owner = state.owner();
-    let started = Instant::now();
+    scope.begin_owner(owner, identity.name.clone());
     events.emit(|| Event::Started { process: identity.id, name: identity.name.clone() });
 
     let mut store = Store::new(program.engine(), state);
@@ -68,7 +69,7 @@ pub(crate) async fn run(prepared: Prepared) -> Exit {
     scope.end_owner(owner, outcome.end_cause());
     drop(call);
     drop(store);
-    scope.table().forget_owner(owner);
+    scope.forget_owner(owner);
     drop(inputs);
 
     let exit = Exit {

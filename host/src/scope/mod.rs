@@ -19,11 +19,11 @@ use std::time::Instant;
 
 use lockkeeper_journal::AppendFile;
 use lockkeeper_journal::counter::CounterError;
-use lockkeeper_locks::{EndCause, Fence, Limits, LockId, LockTable, MutexConfig, OwnerId, Revoked};
+use lockkeeper_locks::{EndCause, Fence, Limits, Link, LockId, LockTable, MutexConfig, OwnerId, Revoked};
 
 use crate::ids::ProcessId;
 use crate::name::Name;
-use crate::observe::{Event, Events};
+use crate::observe::{Event, Events, Waiting};
 pub(crate) use fences::FenceStore;
 
 /// The locks of one host.
@@ -31,6 +31,8 @@ pub(crate) use fences::FenceStore;
 pub(crate) struct ProcessScope {
     table: Arc<LockTable>,
     locks: RwLock<HashMap<LockId, Arc<ScopedLock>>>,
+    /// What the owners that are alive are called, for messages.
+    names: RwLock<HashMap<OwnerId, Arc<str>>>,
     fences: Arc<FenceStore>,
     events: Events,
 }
@@ -65,7 +67,13 @@ impl ScopedLock {
 
 impl ProcessScope {
     pub(crate) fn new(limits: Limits, fences: FenceStore, events: Events) -> Self {
-        Self { table: Arc::new(LockTable::new(limits)), locks: RwLock::default(), fences: Arc::new(fences), events }
+        Self {
+            table: Arc::new(LockTable::new(limits)),
+            locks: RwLock::default(),
+            names: RwLock::default(),
+            fences: Arc::new(fences),
+            events,
+        }
     }
 
     /// The table itself, for acquiring, releasing and looking.
@@ -97,6 +105,32 @@ impl ProcessScope {
         self.settle(&revoked, how);
         self.table.finish_revoke(revoked, Instant::now());
         Some(fence)
+    }
+
+    /// An owner begins.
+    pub(crate) fn begin_owner(&self, owner: OwnerId, name: Arc<str>) {
+        self.names.write().unwrap_or_else(PoisonError::into_inner).insert(owner, name);
+    }
+
+    /// Forgets an owner that has ended and can make no more calls.
+    pub(crate) fn forget_owner(&self, owner: OwnerId) {
+        self.table.forget_owner(owner);
+        self.names.write().unwrap_or_else(PoisonError::into_inner).remove(&owner);
+    }
+
+    /// A circle of owners with the names that people know.
+    pub(crate) fn named(&self, circle: &[Link], now: Instant) -> Vec<Waiting> {
+        let locks = self.locks.read().unwrap_or_else(PoisonError::into_inner);
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        let lock = |id| locks.get(&id).map(|lock| lock.name.clone()).expect("every lock of the table was made here");
+        let named = circle.iter().map(|link| Waiting {
+            process: ProcessId::from(link.owner),
+            name: names.get(&link.owner).cloned().unwrap_or_default(),
+            holds: lock(link.holds),
+            held_for: now.saturating_duration_since(link.since),
+            waits_for: lock(link.waits_for),
+        });
+        named.collect()
     }
 
     /// Ends an owner: its waits are cancelled, its holds taken away, their files settled, the next waiters granted.

@@ -46,9 +46,11 @@ impl Shards {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             survive_file_size_limits(&runtime)?;
             let (inbox, starts) = unbounded_channel();
-            let thread = std::thread::Builder::new()
-                .name(format!("lockkeeper-shard-{number}"))
-                .spawn(move || LocalSet::new().block_on(&runtime, serve(starts)))?;
+            let thread = std::thread::Builder::new().name(format!("lockkeeper-shard-{number}")).spawn(move || {
+                LocalSet::new().block_on(&runtime, serve(starts));
+                // A file operation of a process that has ended may hang; the host does not wait for it.
+                runtime.shutdown_background();
+            })?;
             shards.push(Shard { inbox, load: Arc::default() });
             threads.push(thread);
         }

@@ -1,7 +1,7 @@
 //! Records that no file takes. Arguments: FILE (format `lines`), CSVFILE (format `csv`, two columns), both bound to no
 //! lock.
 //!
-//! Prints a line `WHAT=WORD` for each, `written` where one went through; then appends the record `good` to FILE and the
+//! Prints a line `WHAT=WORD` for each, `limit(KIND)` for a limit, `written` where one went through; then appends the record `good` to FILE and the
 //! row `good,1` to CSVFILE, and prints `ok`.
 
 use std::error::Error;
@@ -34,5 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn say(what: &str, answer: Result<Appended, Refusal>) {
-    println!("{what}={}", answer.map_or_else(|error| error.word(), |_| "written"));
+    let word = match answer {
+        Ok(_) => "written".to_owned(),
+        Err(Refusal::Limit(kind)) => format!("limit({kind})"),
+        Err(other) => other.word().to_owned(),
+    };
+    println!("{what}={word}");
 }

@@ -1,22 +1,24 @@
 //! A process ends in one of many ways while it holds a lock, and never releases it: the host has to.
 //!
-//! Arguments: LOCK, FILE (`-` for none), HOW. Acquires LOCK, appends the record `held` to FILE, prints `holding`, and
-//! ends as HOW says:
+//! Arguments: LOCK, FILE (`-` for none), HOW, GATE (none if it is missing). Acquires LOCK, appends the record `held` to
+//! FILE, prints `holding`, acquires the lock GATE too, so that others can come before it ends, and ends as HOW says:
 //!
 //! | HOW | end |
 //! |---|---|
 //! | `return` | `main` returns well |
+//! | `release` | releases LOCK after all, and returns well |
 //! | `error` | `main` fails |
 //! | `exit` | exits with status 3 |
 //! | `trap` | an instruction that cannot be reached |
 //! | `stack` | calls itself until the stack is used up |
 //! | `memory` | takes memory until there is no more |
 //! | `spin` | computes for ever: somebody else must end it |
-//! | `park` | waits for ever for a second lock, `never`, that the test holds: somebody else must end it |
+//! | `sleep` | sleeps for ever: somebody else must end it |
 
 use std::error::Error;
 use std::hint::{black_box, spin_loop};
 use std::io::{self, Write};
+use std::time::Duration;
 
 use lockkeeper_guest::{AppendFile, Mutex};
 use lockkeeper_guest_programs::{argument, trap};
@@ -32,9 +34,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::mem::forget(guard);
     println!("holding");
     io::stdout().flush()?;
+    if let Some(gate) = std::env::args().nth(4) {
+        std::mem::forget(Mutex::open(&gate)?.lock()?);
+    }
 
     match how.as_str() {
         "return" => Ok(()),
+        "release" => Ok(lock.release()?),
         "error" => Err("ended with an error, as it was told to".into()),
         "exit" => std::process::exit(3),
         "trap" => trap(),
@@ -43,12 +49,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "spin" => loop {
             spin_loop();
         },
-        "park" => {
-            let never = Mutex::open("never")?;
-            let guard = never.lock()?;
-            guard.unlock()?;
-            Err("the lock `never` was free".into())
-        }
+        "sleep" => loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        },
         _ => Err(format!("there is no way `{how}` to end").into()),
     }
 }

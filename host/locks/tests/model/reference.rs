@@ -48,13 +48,17 @@ pub(crate) struct Waiting {
 }
 
 /// What a request came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Answer {
     Granted(u64, Previous),
     Busy,
     Queued,
     Refused(AcquireError),
+    Deadlock(Circle),
 }
+
+/// Who holds what, since when, and waits for what.
+pub(crate) type Circle = Vec<(OwnerId, LockId, u64, LockId)>;
 
 /// A hold that was taken away.
 pub(crate) type Taken = (LockId, OwnerId, u64);
@@ -179,8 +183,15 @@ impl Reference {
             return Answer::Refused(AcquireError::Lost { how: self.lost.remove(place).2 });
         }
         if self.asked_for(owner, &self.locks[at]) {
-            let deadlock = Answer::Refused(AcquireError::Deadlock { lock: id, owner });
-            return if wait.is_some() { deadlock } else { Answer::Busy };
+            if wait.is_none() {
+                return Answer::Busy;
+            }
+            let lock = &mut self.locks[at];
+            lock.counters.deadlocks += 1;
+            let held = lock.hold.filter(|hold| hold.owner == owner).map(|hold| hold.since_us);
+            let queued = lock.queue.iter().find(|waiting| waiting.owner == owner).map(|waiting| waiting.since_us);
+            let since_us = held.or(queued).expect("it was asked for");
+            return Answer::Deadlock(vec![(owner, id, since_us, id)]);
         }
         let lost = self.lost.iter().filter(|lost| lost.0 == owner).count();
         let asked = self.locks.iter().filter(|lock| self.asked_for(owner, lock)).count();
@@ -200,9 +211,34 @@ impl Reference {
         if lock.queue.len() == WAITERS_MAX as usize {
             return Answer::Refused(AcquireError::WaitersExceeded { lock: id, max: WAITERS_MAX });
         }
-        lock.queue.push(Waiting { wait, owner, since_us: now_us });
         lock.counters.contended += 1;
+        if let Some(circle) = self.circle(owner, at) {
+            self.locks[at].counters.deadlocks += 1;
+            return Answer::Deadlock(circle);
+        }
+        self.locks[at].queue.push(Waiting { wait, owner, since_us: now_us });
         Answer::Queued
+    }
+
+    /// From the lock to its holder, from the holder to what it waits for, until nobody waits or the owner comes again.
+    fn circle(&self, owner: OwnerId, at: usize) -> Option<Circle> {
+        let mut members = Vec::new();
+        let (mut waiter, mut lock) = (owner, &self.locks[at]);
+        while members.len() <= self.locks.len() {
+            let hold = lock.hold.filter(|hold| hold.told && !hold.revoked)?;
+            members.push((waiter, lock.id, hold));
+            if hold.owner == owner {
+                let before = members.iter().cycle().skip(members.len() - 1);
+                let links = members.iter().zip(before);
+                let link = |((waiter, waits_for, _), (_, holds, hold)): (&_, &(OwnerId, LockId, Hold))| {
+                    (*waiter, *holds, hold.since_us, *waits_for)
+                };
+                return Some(links.map(link).collect());
+            }
+            waiter = hold.owner;
+            lock = self.locks.iter().find(|lock| lock.queue.iter().any(|waiting| waiting.owner == waiter))?;
+        }
+        None
     }
 
     /// `None` if the wait goes on.

@@ -194,6 +194,16 @@ impl Bench {
         }
     }
 
+    fn refused(&self, error: AcquireError) -> Answer {
+        let AcquireError::Deadlock { circle } = error else {
+            return Answer::Refused(error);
+        };
+        let us = |since: Instant| since.duration_since(self.start).as_micros() as u64;
+        Answer::Deadlock(
+            circle.into_iter().map(|link| (link.owner, link.holds, us(link.since), link.waits_for)).collect(),
+        )
+    }
+
     fn now(&self) -> Instant {
         self.at(self.now_us)
     }
@@ -209,7 +219,7 @@ impl Bench {
                 let real = match result {
                     Ok(Some(acquired)) => answer(Ok(acquired)),
                     Ok(None) => Answer::Busy,
-                    Err(error) => Answer::Refused(error),
+                    Err(error) => self.refused(error),
                 };
                 assert_eq!(real, self.reference.acquire(owner_id(owner), lock, self.now_us, None));
             }
@@ -305,7 +315,7 @@ impl Bench {
                 self.waits[owner] = Some(Running { wait, id: number, lock, bell });
                 Answer::Queued
             }
-            Err(error) => Answer::Refused(error),
+            Err(error) => self.refused(error),
         };
         assert_eq!(real, self.reference.acquire(owner_id(owner), lock, self.now_us, Some(number)));
     }

@@ -74,8 +74,8 @@ fn a_lock_without_fences_refuses_until_some_are_added() {
     desk.release(A, lock, 1);
 
     let exhausted = AcquireError::FencesExhausted { lock };
-    assert_eq!(desk.refused(A, lock, 2), exhausted);
-    assert_eq!(desk.table.try_acquire(A, lock, desk.at(2)), Err(exhausted));
+    assert_eq!(desk.refused(A, lock, 2), exhausted.clone());
+    assert_eq!(desk.table.try_acquire(A, lock, desk.at(2)), Err(exhausted.clone()));
     assert!(!desk.table.locked(lock));
 
     desk.table.add_fences(lock, FenceBlock { start: 100, end: 102 });

@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 
 mod acquire;
+mod deadlocks;
 mod ends;
 mod fairness;
 mod fences;

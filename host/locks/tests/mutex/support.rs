@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{
-    AcquireError, Acquired, Acquisition, Fence, FenceBlock, Limits, LockId, LockTable, MutexConfig, OwnerId, Wait,
+    AcquireError, Acquired, Acquisition, Fence, FenceBlock, Limits, Link, LockId, LockTable, MutexConfig, OwnerId, Wait,
 };
 
 pub(crate) const A: OwnerId = OwnerId::new(1);
@@ -82,6 +82,12 @@ impl Desk {
             Err(error) => error,
             other => panic!("the request was to be refused: {other:?}"),
         }
+    }
+
+    /// What an owner is told that has had, or waited for, the lock since a while and asks for it again.
+    pub(crate) fn waits_for_itself(&self, owner: OwnerId, lock: LockId, since_us: u64) -> AcquireError {
+        let since = self.at(since_us);
+        AcquireError::Deadlock { circle: vec![Link { owner, holds: lock, since, waits_for: lock }] }
     }
 
     /// Whether a try gets the lock now.

@@ -57,15 +57,39 @@ pub(super) fn at(source: &Source, span: Range<usize>, message: String) -> Manife
 pub(super) fn syntax(source: &Source, error: &toml::de::Error) -> ManifestError {
     let message = error.message();
     let mut words = message.split('`').skip(1).step_by(2);
-    let message = match (message.starts_with("unknown"), words.next()) {
-        (true, Some(unknown)) => {
+    let message = match (message.split_once(' '), words.next()) {
+        (Some(("unknown", rest)), Some(unknown)) => {
             let known: Vec<&str> = words.collect();
-            let kind = if message.starts_with("unknown variant") { "value" } else { "key" };
+            let kind = if rest.starts_with("variant") { "value" } else { "key" };
             unknown_word(kind, unknown, &known)
         }
+        (Some(("missing", _)), Some(missing)) => format!("the key `{missing}` is missing here; add it"),
+        (Some(("invalid", _)), _) => wrong_type(message),
+        _ if message == "duplicate key" => "this stands here for the second time; keep one of the two".to_owned(),
         _ => message.to_owned(),
     };
     at(source, error.span().unwrap_or(0..0), message)
+}
+
+/// `invalid type: integer `5`, expected a string`, in the words of who writes a manifest.
+fn wrong_type(message: &str) -> String {
+    let Some((found, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    let found = match found.split_once(": ").map_or(found, |(_, found)| found) {
+        "map" => "a table",
+        "sequence" => "a list",
+        found => found,
+    };
+    let expected = match expected {
+        "u32" => "a whole number, 0 or more,",
+        "a string" | "path string" => "a text in quotes",
+        "a sequence" => "a list in brackets (or one or more [[..]] tables)",
+        "a map" => "a table",
+        expected if expected.starts_with("struct ") => "a table",
+        expected => expected,
+    };
+    format!("{found} where {expected} belongs")
 }
 
 /// Says that a word is not known, which one was probably meant, and which there are.
@@ -81,6 +105,9 @@ pub(super) fn unknown_word(kind: &str, unknown: &str, known: &[&str]) -> String 
 
 /// The known word that is most like `word`, if any is like it at all.
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |other: &str| strsim::jaro_winkler(word, other);
+    let likeness = |other: &str| {
+        let one_slip = strsim::damerau_levenshtein(word, other) == 1;
+        if one_slip { 1.0 } else { strsim::jaro_winkler(word, other) }
+    };
     known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|other| likeness(other) > 0.7)
 }

@@ -12,8 +12,9 @@ use crate::job::{AppendSpec, JobSpec, LockSpec};
 use crate::name::Name;
 use crate::process::{Access, DirGrant, Limits, ProcessSpec};
 
-/// The most processes of one `[[process]]`. More at once wants another memory profile than this host has.
-const COUNT_MAX: u32 = 10_000;
+/// The most processes of one `[[process]]`, or of one program. More at once wants another memory profile than this host
+/// has.
+pub const COUNT_MAX: u32 = 10_000;
 
 /// A job and the processes that are to run in it.
 #[derive(Debug)]
@@ -52,7 +53,12 @@ impl Manifest {
             job.files.push(self.file_spec(name, file, holder)?);
         }
         let mut processes = Vec::new();
-        for process in &self.process {
+        for (index, process) in self.process.iter().enumerate() {
+            self.check_name(&process.name)?;
+            if self.process[..index].iter().any(|other| other.name.get_ref() == process.name.get_ref()) {
+                let message = format!("two processes are called `{}`; give one another name", process.name.get_ref());
+                return Err(at(&self.source, process.name.span(), message));
+            }
             self.plan_process(process, &mut processes)?;
         }
         Ok(PlannedJob { job, processes })
@@ -93,7 +99,7 @@ impl Manifest {
             (None, Some(header)) => Format::Csv { header: header.clone() },
             (None, None) => format_of(&file.path),
         };
-        let mut spec = FileSpec::new(self.dir().join(&file.path), format, holder);
+        let mut spec = FileSpec::new(self.resolve(&file.path), format, holder);
         spec.parents = Parents::Create;
         spec.if_exists = match file.if_exists {
             IfExistsName::Append => IfExists::Append,
@@ -130,20 +136,20 @@ impl Manifest {
         for rank in 0..count {
             let expand = |text: &String| expand(text, rank, count);
             let spec = ProcessSpec {
-                name: process.name.clone(),
+                name: process.name.get_ref().clone(),
                 rank,
                 count,
                 args: process.args.iter().map(expand).collect(),
                 env: process.env.iter().map(|(key, value)| (key.clone(), expand(value))).collect(),
                 dirs: dirs.clone(),
-                inputs: process.inputs.iter().map(|input| self.dir().join(expand(input))).collect(),
+                inputs: process.inputs.iter().map(|input| self.resolve(expand(input))).collect(),
                 locks: locks.clone(),
                 files: files.clone(),
                 limits: limits(&process.limits),
                 placement: process.placement.into(),
                 ..ProcessSpec::default()
             };
-            planned.push(PlannedProcess { program: self.dir().join(&process.program), spec });
+            planned.push(PlannedProcess { program: self.resolve(&process.program), spec });
         }
         Ok(())
     }
@@ -151,7 +157,7 @@ impl Manifest {
     /// `HOST[::GUEST][:read-only]`.
     fn dir_grant(&self, grant: &Spanned<String>) -> Result<DirGrant, ManifestError> {
         let mut dir = parse_dir(grant.get_ref()).map_err(|message| at(&self.source, grant.span(), message))?;
-        dir.host = self.dir().join(&dir.host);
+        dir.host = self.resolve(&dir.host);
         Ok(dir)
     }
 }

@@ -1,0 +1,17 @@
+//! The command as its users meet it: the real binary, in a directory of each test's own.
+//!
+//! One module per topic. What is checked is what a user sees: exit codes, both streams, and what stands in the files.
+
+mod bad_input;
+mod build;
+mod cache;
+mod files;
+mod grants;
+mod help;
+mod limits;
+mod main_job;
+mod many;
+mod map;
+mod plain;
+mod signals;
+mod support;
