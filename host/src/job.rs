@@ -1,10 +1,10 @@
 //! A job: locks and append files by name, and the processes that share them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lockkeeper_journal::counter::CounterError;
-use lockkeeper_journal::{AppendFile, FileSpec, OpenError, OpenReport, Position};
+use lockkeeper_journal::{AppendFile, FileSpec, IfExists, OpenError, OpenReport, Position};
 use lockkeeper_locks::{EndCause, Fence, LockView, MutexConfig};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
@@ -129,7 +129,7 @@ pub enum SpawnError {
         /// The directory.
         dir: PathBuf,
         /// The file.
-        file: Name,
+        file: String,
     },
     /// The host's own files could be changed through a directory of the process.
     #[error(
@@ -178,7 +178,10 @@ impl Job {
             rights.locks.insert(name, lock);
         }
         let mut reports = Vec::new();
-        for AppendSpec { name, file, requires_lock } in spec.files {
+        // Files that are emptied come last: what another one is refused for costs no old results.
+        let mut files = spec.files;
+        files.sort_by_key(|file| file.file.if_exists == IfExists::Replace);
+        for AppendSpec { name, file, requires_lock } in files {
             let name = checked(Kind::File, &name)?;
             if rights.files.contains_key(&name) {
                 return Err(JobError::Twice { kind: Kind::File, name });
@@ -214,8 +217,10 @@ impl Job {
         let rights = self.rights_of(&name, spec)?;
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg(program.name()).args(&spec.args).envs(&spec.env);
+        let files = self.rights.files.values().map(|file| (file.name.as_str(), file.file.path()));
+        check_dirs(&name, &spec.dirs, files, &self.host.own_dirs)?;
         for dir in &spec.dirs {
-            self.grant_dir(&mut wasi, &name, dir)?;
+            grant_dir(&mut wasi, &name, dir)?;
         }
         let input = |source| SpawnError::Input { process: name.clone(), source };
         let inputs = match &spec.inputs[..] {
@@ -312,34 +317,71 @@ impl Job {
         }
         Ok(rights)
     }
+}
 
-    /// A process that could write where an append file is could write to it past its lock.
-    fn grant_dir(&self, wasi: &mut WasiCtxBuilder, process: &Arc<str>, dir: &DirGrant) -> Result<(), SpawnError> {
-        let failed = |source| SpawnError::Dir { process: process.clone(), dir: dir.host.clone(), source };
-        let real = dir.host.canonicalize().map_err(failed)?;
-        let perms = match dir.access {
-            Access::ReadOnly => FsPerms::ReadOnly,
-            Access::ReadWrite => {
-                let inside = |file: &&Arc<GrantedFile>| {
-                    file.file.path().canonicalize().is_ok_and(|path| path.starts_with(&real))
-                };
-                if let Some(file) = self.rights.files.values().find(inside) {
-                    let (dir, file) = (dir.host.clone(), file.name.clone());
-                    return Err(SpawnError::FileInDir { process: process.clone(), dir, file });
-                }
-                let overlaps = |own: &&PathBuf| {
-                    own.canonicalize().is_ok_and(|own| own.starts_with(&real) || real.starts_with(own))
-                };
-                if let Some(own) = self.host.own_dirs.iter().find(overlaps) {
-                    let (dir, own) = (dir.host.clone(), own.clone());
-                    return Err(SpawnError::OwnDir { process: process.clone(), dir, own });
-                }
-                FsPerms::ReadWrite
-            }
+/// Refuses directories through which a process could write to an append file past its lock, or to what the host keeps for
+/// itself.
+fn check_dirs<'a>(
+    process: &Arc<str>,
+    dirs: &[DirGrant],
+    files: impl Iterator<Item = (&'a str, &'a Path)> + Clone,
+    own_dirs: &[PathBuf],
+) -> Result<(), SpawnError> {
+    for dir in dirs.iter().filter(|dir| dir.access == Access::ReadWrite) {
+        let real = real_path(&dir.host);
+        if let Some((file, _)) = files.clone().find(|(_, path)| real_path(path).starts_with(&real)) {
+            let (dir, file) = (dir.host.clone(), file.to_owned());
+            return Err(SpawnError::FileInDir { process: process.clone(), dir, file });
+        }
+        let overlaps = |own: &&PathBuf| {
+            let own = real_path(own);
+            own.starts_with(&real) || real.starts_with(own)
         };
-        let opened = wasi.preopened_dir(&real, &dir.guest, perms);
-        opened.map(|_| ()).map_err(|error| failed(std::io::Error::other(format!("{error:#}"))))
+        if let Some(own) = own_dirs.iter().filter(|own| !own.as_os_str().is_empty()).find(overlaps) {
+            let (dir, own) = (dir.host.clone(), own.clone());
+            return Err(SpawnError::OwnDir { process: process.clone(), dir, own });
+        }
     }
+    Ok(())
+}
+
+/// Where a path leads, also if the end of it is still to be made.
+fn real_path(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for ancestor in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (ancestor.canonicalize(), path.strip_prefix(ancestor)) {
+            return real.join(rest);
+        }
+    }
+    path
+}
+
+fn grant_dir(wasi: &mut WasiCtxBuilder, process: &Arc<str>, dir: &DirGrant) -> Result<(), SpawnError> {
+    let perms = match dir.access {
+        Access::ReadOnly => FsPerms::ReadOnly,
+        Access::ReadWrite => FsPerms::ReadWrite,
+    };
+    let opened = wasi.preopened_dir(&dir.host, &dir.guest, perms);
+    opened.map(drop).map_err(|error| SpawnError::Dir {
+        process: process.clone(),
+        dir: dir.host.clone(),
+        source: std::io::Error::other(format!("{error:#}")),
+    })
+}
+
+/// Whether a process could be started in a job, as far as that can be said before the job is opened: it is granted what
+/// the job has, and no directory that leads past the host.
+pub(crate) fn check(job: &JobSpec, process: &ProcessSpec, own_dirs: &[PathBuf]) -> Result<(), SpawnError> {
+    let name: Arc<str> = process.full_name().into();
+    let missing = |kind, thing: &String| SpawnError::NoSuchGrant { process: name.clone(), kind, name: thing.clone() };
+    if let Some(lock) = process.locks.iter().find(|lock| !job.locks.iter().any(|known| known.name == **lock)) {
+        return Err(missing(Kind::Lock, lock));
+    }
+    if let Some(file) = process.files.iter().find(|file| !job.files.iter().any(|known| known.name == **file)) {
+        return Err(missing(Kind::File, file));
+    }
+    let files = job.files.iter().map(|file| (file.name.as_str(), file.file.path.as_path()));
+    check_dirs(&name, &process.dirs, files, own_dirs)
 }
 
 fn checked(kind: Kind, name: &str) -> Result<Name, JobError> {

@@ -9,9 +9,9 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Engine};
 
 use crate::host::Host;
-use crate::job::{Job, JobError, JobSpec};
+use crate::job::{Job, JobError, JobSpec, SpawnError};
 use crate::observe::{Events, Observer};
-use crate::process::ProcessState;
+use crate::process::{ProcessSpec, ProcessState};
 use crate::program::{Cache, Inspection, Program, ProgramError};
 use crate::scope::{FenceStore, ProcessScope};
 use crate::shard::{ShardThreads, Shards, Ticker};
@@ -104,6 +104,12 @@ impl Runtime {
     /// What a program imports, also when it cannot be run here.
     pub fn inspect(&self, path: &Path) -> Result<Inspection, ProgramError> {
         crate::program::inspect(self.linker.engine(), self.cache.as_ref(), path)
+    }
+
+    /// Whether a process could be started in a job, as far as that can be said before the job is opened, which may empty
+    /// files: whether it is granted what the job has, and no directory that leads past the host.
+    pub fn check(&self, job: &JobSpec, process: &ProcessSpec) -> Result<(), SpawnError> {
+        crate::job::check(job, process, &self.host.own_dirs)
     }
 
     /// Opens a job: its locks are made and its files opened, for the processes that are then started in it.

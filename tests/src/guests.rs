@@ -17,11 +17,12 @@ pub fn guest(name: &str) -> PathBuf {
     built("wasm32-wasip2", name)
 }
 
-/// A guest program as a core module of WASI 0.1. Only those of the suite `cli` exist as one.
+/// A guest program as a core module of WASI 0.1. Only those of the suite `cli`, and `append_raw`, exist as one.
 pub fn guest_p1(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
-    let suite: Vec<String> =
+    let mut suite: Vec<String> =
         ["hello", "exit", "trap", "error", "read", "stdin", "flood"].map(|name| format!("cli_{name}")).into();
+    suite.push("append_raw".to_owned());
     BUILT.get_or_init(|| build("wasm32-wasip1", &suite));
     built("wasm32-wasip1", name)
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    AppendSpec, FileSpec, Format, IfExists, Job, JobSpec, LockSpec, LockView, Process, ProcessSpec, Program, Runtime,
-    RuntimeConfig, Stdio,
+    AppendSpec, Exit, FileSpec, Format, IfExists, Job, JobSpec, LockSpec, LockView, Process, ProcessSpec, Program,
+    Runtime, RuntimeConfig, Stdio,
 };
 use tempfile::TempDir;
 
@@ -227,6 +227,12 @@ pub fn spec(program: &Program, args: &[&str], locks: &[&str], files: &[&str]) ->
         files: owned(files),
         ..ProcessSpec::default()
     }
+}
+
+/// Waits for the end of a process.
+pub fn join(process: &Process) -> Arc<Exit> {
+    until(&format!("the end of {} ({})", process.name(), process.id()), || process.try_join().is_some());
+    process.join_blocking()
 }
 
 /// Waits until something is so: for states that send no event. It yields and naps, and never decides anything by time.

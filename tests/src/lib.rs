@@ -7,7 +7,7 @@ mod guests;
 mod host;
 
 pub use guests::{command, guest, guest_p1, workspace};
-pub use host::{Lines, TestHost, log_of, spec, until};
+pub use host::{Lines, TestHost, join, log_of, spec, until};
 
 use std::time::Duration;
 

@@ -80,6 +80,9 @@ impl Session {
     /// Runs everything and answers the exit code.
     pub(super) fn run(self, plan: Plan) -> anyhow::Result<u8> {
         check_what_they_see(&plan.processes)?;
+        for (_, process) in &plan.processes {
+            self.runtime.check(&plan.job, process)?;
+        }
         let started = Instant::now();
         let job = self.runtime.job(plan.job).map_err(with_hint)?;
         for (name, report) in job.reports() {

@@ -127,6 +127,13 @@ fn from_call(ended: wasmtime::Result<Result<(), ()>>) -> Outcome {
     }
     match error.downcast_ref() {
         Some(Trap::StackOverflow) => Outcome::StackOverflow,
-        Some(_) | None => Outcome::Trapped { message: format!("{error:?}") },
+        Some(_) | None => Outcome::Trapped { message: chain(&error) },
     }
+}
+
+/// The error and its causes. The guest's stack is among them; the host's own, which `{:?}` adds where `RUST_BACKTRACE` is
+/// set, is nobody's business.
+fn chain(error: &wasmtime::Error) -> String {
+    let links: Vec<String> = error.chain().map(|link| link.to_string()).collect();
+    links.join("\ncaused by: ")
 }

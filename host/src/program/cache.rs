@@ -14,7 +14,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// Changes when this host treats the same bytes in another way (such as another adapter for core modules).
-const CACHE_VERSION: &[u8] = b"lockkeeper 1";
+const CACHE_VERSION: &[u8] = b"lockkeeper 2";
 
 /// A directory of compiled programs.
 #[derive(Debug)]
@@ -62,11 +62,11 @@ impl Cache {
 
     pub(crate) fn load(&self, engine: &Engine, key: &Key) -> Option<Component> {
         let entry = fs::read(self.path(key)).ok()?;
-        let (sum, code) = entry.split_at_checked(blake3::OUT_LEN)?;
-        if blake3::hash(code).as_bytes() != sum {
+        let whole = entry.split_at_checked(blake3::OUT_LEN).filter(|(sum, code)| blake3::hash(code).as_bytes() == sum);
+        let Some((_, code)) = whole else {
             tracing::warn!(entry = %self.path(key).display(), "a damaged cache entry is compiled anew");
             return None;
-        }
+        };
         #[expect(unsafe_code, reason = "the engine cannot check machine code that it is given")]
         // SAFETY: `deserialize` wants the unchanged output of `serialize` from a compatible engine. The directory was
         // checked to be this user's alone, entries appear in it only by `store`, the hash in the name covers the

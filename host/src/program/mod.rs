@@ -2,6 +2,7 @@
 
 mod cache;
 mod inspect;
+mod proc_exit;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -165,9 +166,10 @@ fn compile(engine: &Engine, cache: Option<&Cache>, path: &Path, bytes: &[u8]) ->
 
 /// Makes a component of a core module of WASI 0.1.
 fn adapt(path: &Path, module: &[u8]) -> Result<Vec<u8>, ProgramError> {
+    let keeps_status = proc_exit::keep_status(module);
     let encode = || {
         wit_component::ComponentEncoder::default()
-            .module(module)?
+            .module(keeps_status.as_deref().unwrap_or(module))?
             .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)?
             .validate(true)
             .encode()

@@ -2,7 +2,7 @@
 
 use lockkeeper::observe::{Kind, Outcome};
 use lockkeeper::{Format, Limits, LockLimits, LockState, Process, ProcessSpec, SpawnError};
-use lockkeeper_tests::{Lines, TestHost, log_of, spec};
+use lockkeeper_tests::{Lines, TestHost, join, log_of, spec};
 
 #[test]
 fn misuse_of_a_lock_is_refused_by_its_own_word() {
@@ -10,7 +10,7 @@ fn misuse_of_a_lock_is_refused_by_its_own_word() {
     let misuse = host.program("lock_misuse");
     let job = host.job(&["a"]);
     let (process, lines) = host.spawn(&job, &misuse, &["a"], &["a"], &[]);
-    let exit = process.join_blocking();
+    let exit = join(&process);
     assert_eq!(exit.outcome, Outcome::Returned, "{:?}", lines.all());
     assert_eq!(
         lines.all(),
@@ -43,7 +43,7 @@ fn records_that_no_file_takes_leave_it_as_it_was() {
     let csv = Format::Csv { header: ["word", "count"].map(str::to_owned).into() };
     let job = host.job_with_files(&[], vec![host.lines_file("lines", None), host.file("csv", csv, None)]);
     let (process, lines) = host.spawn(&job, &bad, &["lines", "csv"], &[], &["lines", "csv"]);
-    assert_eq!(process.join_blocking().outcome, Outcome::Returned, "{:?}", lines.all());
+    assert_eq!(join(&process).outcome, Outcome::Returned, "{:?}", lines.all());
     assert_eq!(
         lines.all(),
         [
@@ -71,13 +71,13 @@ fn what_was_not_granted_is_denied_and_named() {
     let (several, many) = (host.program("lock_several"), host.program("append_many"));
     let job = host.job_with_files(&["a", "b"], vec![host.lines_file("mine", None), host.lines_file("other", None)]);
     let (process, lines) = host.spawn(&job, &several, &["b", "a", "b", "c"], &["a"], &[]);
-    let exit = process.join_blocking();
+    let exit = join(&process);
     assert_eq!(lines.all(), ["b=denied", "a=ok", "b=denied", "c=denied", "end"]);
     let denied: Vec<_> = exit.denials.iter().map(|denial| (denial.kind, denial.name.as_str())).collect();
     assert_eq!(denied, [(Kind::Lock, "b"), (Kind::Lock, "c")]);
 
     let (process, _) = host.spawn(&job, &many, &["other", "1", "1"], &[], &["mine"]);
-    let exit = process.join_blocking();
+    let exit = join(&process);
     assert_eq!(exit.outcome, Outcome::Failed);
     let denied: Vec<_> = exit.denials.iter().map(|denial| (denial.kind, denial.name.as_str())).collect();
     assert_eq!(denied, [(Kind::File, "other")]);
@@ -95,7 +95,7 @@ fn handles_beyond_the_limit_are_refused() {
     let limits = Limits { handles_max: 2, ..Limits::default() };
     let spec = ProcessSpec { limits, ..spec(&several, &["a", "b", "c"], &["a", "b", "c"], &[]) };
     let (process, lines) = host.spawn_spec(&job, &several, spec);
-    assert_eq!(process.join_blocking().outcome, Outcome::Returned);
+    assert_eq!(join(&process).outcome, Outcome::Returned);
     assert_eq!(lines.all(), ["a=ok", "b=ok", "c=limit(handles)", "end"]);
 }
 
@@ -115,11 +115,11 @@ fn waiters_beyond_the_limit_are_refused() {
         })
         .collect();
     let (refused, lines) = host.spawn(&job, &several, &["a"], &["a"], &[]);
-    refused.join_blocking();
+    join(&refused);
     assert_eq!(lines.all(), ["a=limit(waiters)", "end"]);
     holder.kill();
     let all = |(process, lines): &(Process, Lines)| {
-        process.join_blocking();
+        join(process);
         lines.all()
     };
     assert_eq!(waiters.iter().map(all).collect::<Vec<_>>(), [["a=ok", "end"], ["a=ok", "end"]]);
@@ -134,9 +134,60 @@ fn holds_beyond_the_limit_are_refused() {
     let names = ["a", "b", "c"];
     let job = host.job(&names);
     let (process, lines) = host.spawn(&job, &several, &names, &names, &[]);
-    process.join_blocking();
+    join(&process);
     assert_eq!(lines.all(), ["a=ok", "b=ok", "c=limit(holds)", "end"]);
     for name in names {
         assert_eq!(job.inspect_lock(name).expect("a lock of the job").state, LockState::Free);
     }
+}
+
+/// A program made by hand, for no compiler makes one like it: it uses the handle of this number, which it never
+/// opened, of a mutex. The number counts in its own table and nowhere else.
+fn forger(call: &str, number: u32) -> String {
+    format!(
+        r#"(component
+            (import "lockkeeper:runtime/mutex@0.1.0" (instance $mutex
+                (export "mutex" (type $handle (sub resource)))
+                (export "[method]mutex.locked" (func (param "self" (borrow $handle)) (result bool)))))
+            (alias export $mutex "mutex" (type $handle))
+            (alias export $mutex "[method]mutex.locked" (func $locked))
+            (core func $locked (canon lower (func $locked)))
+            (core func $drop (canon resource.drop $handle))
+            (core module $module
+                (import "host" "locked" (func $locked (param i32) (result i32)))
+                (import "host" "drop" (func $drop (param i32)))
+                (func (export "run") (result i32) {call} (i32.const 0)))
+            (core instance $instance (instantiate $module
+                (with "host" (instance (export "locked" (func $locked)) (export "drop" (func $drop))))))
+            (func $run (result (result)) (canon lift (core func $instance "run")))
+            (instance $export (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.0" (instance $export)))"#,
+        call = call.replace("NUMBER", &format!("(i32.const {number})"))
+    )
+}
+
+#[test]
+fn handles_of_one_process_mean_nothing_in_another() {
+    let host = TestHost::with_shards(1);
+    let end = host.program("lock_end");
+    let job = host.job(&["a", "b"]);
+    // It has open handles, whose numbers are small, and one of them is held.
+    let (owner, lines) = host.spawn(&job, &end, &["a", "-", "sleep", "b"], &["a", "b"], &[]);
+    lines.wait_for("holding");
+    let run = |name: &str, text: &str| {
+        let path = host.path(name);
+        std::fs::write(&path, wat::parse_str(text).expect("a component")).expect("a file");
+        let program = host.runtime().load(&path).expect("a program");
+        join(&host.spawn(&job, &program, &[], &["a", "b"], &[]).0).outcome.clone()
+    };
+    assert_eq!(run("harmless.wasm", &forger("", 0)), Outcome::Returned);
+    for number in [0, 1, 2, 3, u32::MAX] {
+        for call in ["(drop (call $locked NUMBER))", "(call $drop NUMBER)"] {
+            let outcome = run("forger.wasm", &forger(call, number));
+            let unknown = matches!(&outcome, Outcome::Trapped { message } if message.contains("unknown handle index"));
+            assert!(unknown, "{call} with {number}: {outcome}");
+        }
+    }
+    let holder = job.inspect_lock("a").expect("a lock of the job").holder;
+    assert_eq!(holder.map(|holder| holder.owner.get()), Some(owner.id().get()));
 }

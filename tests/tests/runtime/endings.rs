@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lockkeeper::observe::{Event, Outcome};
 use lockkeeper::{EndCause, Job, Limits, LockState, Previous, Process, ProcessSpec, Program};
-use lockkeeper_tests::{Lines, TestHost, log_of, spec, until};
+use lockkeeper_tests::{Lines, TestHost, join, log_of, spec, until};
 
 const ROUNDS: usize = 1_000;
 
@@ -32,7 +32,7 @@ impl Cue {
     fn batch(self) -> usize {
         match self {
             Self::Itself | Self::KilledWaiting | Self::LimitWaiting => 40,
-            Self::KilledComputing | Self::LimitComputing => 8,
+            Self::KilledComputing | Self::LimitComputing => 2,
         }
     }
 
@@ -134,12 +134,12 @@ impl Stage {
             Cue::LimitComputing | Cue::LimitWaiting => {}
         }
         for round in &rounds {
-            round.holder.join_blocking();
-            assert_eq!(round.waiter.join_blocking().outcome, Outcome::Returned);
+            join(&round.holder);
+            assert_eq!(join(&round.waiter).outcome, Outcome::Returned);
         }
         if let Some(keeper) = keeper {
             keeper.kill();
-            keeper.join_blocking();
+            join(&keeper);
         }
         let events = host.events();
         let counted: Vec<_> = rounds
@@ -179,7 +179,7 @@ impl Stage {
     fn check(&self, play: &Play, round: &Round<'_>, events: &[Event]) {
         let (how, cause) = (play.how, play.cause);
         let (holder, waiter) = (round.holder.id(), round.waiter.id());
-        let exit = round.holder.join_blocking();
+        let exit = join(&round.holder);
         assert!((play.outcome)(&exit.outcome), "{how}: {}", exit.outcome);
 
         let old = find(events, |event| match event {
@@ -350,16 +350,16 @@ fn shutdown_with_grace_cancels_waiters_and_grants_nobody() {
     std::thread::scope(|scope| {
         scope.spawn(|| parked.host.runtime().shut_down(Duration::from_secs(3600)));
         for (waiter, lines) in &parked.waiters {
-            assert_eq!(waiter.join_blocking().outcome, Outcome::Failed);
+            assert_eq!(join(waiter).outcome, Outcome::Failed);
             assert_eq!(lines.all(), ["error=cancelled"]);
             assert!(parked.cancelled(waiter));
         }
-        assert_eq!(parked.holder.join_blocking().outcome, Outcome::Failed);
+        assert_eq!(join(&parked.holder).outcome, Outcome::Failed);
         assert!(parked.cancelled(&parked.holder));
         assert!(parked.keeper.try_join().is_none(), "one that waits for no lock has its grace");
         parked.keeper.kill();
     });
-    assert_eq!(parked.keeper.join_blocking().outcome, Outcome::Killed);
+    assert_eq!(join(&parked.keeper).outcome, Outcome::Killed);
     parked.check_after(grants);
 }
 
@@ -408,12 +408,12 @@ fn time_limits_end_two_and_the_fifty_on_their_shard_go_on() {
     let spinner = limited(&["c", "-", "spin"], &["c"]);
     let parked = limited(&["b", "-", "return"], &["b"]);
     for process in [spinner, parked] {
-        let exit = process.join_blocking();
+        let exit = join(&process);
         assert_eq!(exit.outcome, Outcome::TimedOut { limit: Duration::from_millis(30) });
         assert!(exit.lived >= Duration::from_millis(30), "ended after {:?}", exit.lived);
     }
     for other in others {
-        assert_eq!(other.join_blocking().outcome, Outcome::Returned);
+        assert_eq!(join(&other).outcome, Outcome::Returned);
     }
     lockkeeper_guest_programs::check(&log_of(&host.path("file")), 7, 50, RECORDS).expect("every record");
     let view = job.inspect_lock("b").expect("a lock of the job");

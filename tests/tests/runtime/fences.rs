@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use lockkeeper::observe::Outcome;
 use lockkeeper::{LockState, Placement, ProcessSpec};
-use lockkeeper_tests::{TestHost, log_of, spec, until};
+use lockkeeper_tests::{TestHost, join, log_of, spec, until};
 
 /// Two processes append with all their might, and a thread of the test takes the lock away from whoever has it,
 /// each time as soon as the owner has written a record and is at the next one. The length of the file is taken when the
@@ -40,7 +40,7 @@ fn race(shards: usize, revocations: usize) {
     }
     for (writer, lines) in &writers {
         writer.kill();
-        assert_eq!(writer.join_blocking().outcome, Outcome::Killed, "{:?}", lines.all());
+        assert_eq!(join(writer).outcome, Outcome::Killed, "{:?}", lines.all());
     }
 
     let contents = log_of(&path);
@@ -80,7 +80,7 @@ fn nothing_is_written_after_its_revocation_has_returned() {
 /// On two shards the next owner writes while the last one may still be at it.
 #[test]
 fn nothing_is_written_after_its_revocation_while_the_next_owner_writes() {
-    race(2, 5_000);
+    race(2, 2_000);
 }
 
 /// The words that the contract has for each claim, and none of the records but the honest ones.
@@ -90,7 +90,7 @@ fn made_up_fences_are_refused_and_shut_nobody_out() {
     let (forge, fences) = (host.program("lock_forge"), host.program("lock_fences"));
     let job = host.job_with_files(&["a"], vec![host.lines_file("file", Some("a"))]);
     let (forger, lines) = host.spawn(&job, &forge, &["a", "file"], &["a"], &["file"]);
-    assert_eq!(forger.join_blocking().outcome, Outcome::Returned, "{:?}", lines.all());
+    assert_eq!(join(&forger).outcome, Outcome::Returned, "{:?}", lines.all());
     assert_eq!(
         lines.all(),
         [
@@ -109,7 +109,7 @@ fn made_up_fences_are_refused_and_shut_nobody_out() {
         ]
     );
     let (honest, _) = host.spawn(&job, &fences, &["a", "file", "2"], &["a"], &["file"]);
-    assert_eq!(honest.join_blocking().outcome, Outcome::Returned);
+    assert_eq!(join(&honest).outcome, Outcome::Returned);
     assert_eq!(log_of(&host.path("file")), b"honest\n3\n4\n");
 }
 
@@ -128,9 +128,9 @@ fn revoked_writer_is_told_that_it_is_fenced() {
 
     assert_eq!(job.revoke("a", Some(fence + 1)), None, "another hold than expected");
     assert_eq!(job.revoke("a", Some(fence)), Some(fence));
-    assert_eq!(writer.join_blocking().outcome, Outcome::Returned);
+    assert_eq!(join(&writer).outcome, Outcome::Returned);
     assert_eq!(lines.all()[1..], ["fenced", "end"]);
-    assert_eq!(waiter.join_blocking().outcome, Outcome::Returned);
+    assert_eq!(join(&waiter).outcome, Outcome::Returned);
     let expected = format!("granted fence={} previous=abandoned how=expired who={}", fence + 1, writer.id());
     assert_eq!(told.all(), [expected, "released".to_owned()]);
     assert_eq!(job.revoke("a", None), None, "nobody holds it");
@@ -148,7 +148,7 @@ fn fences_never_go_back_across_restarts() {
             let writers: Vec<_> =
                 (0..4).map(|_| host.spawn(&job, &fences, &["a", "file", "50"], &["a"], &["file"]).0).collect();
             for writer in writers {
-                assert_eq!(writer.join_blocking().outcome, Outcome::Returned);
+                assert_eq!(join(&writer).outcome, Outcome::Returned);
             }
             // The host goes down with a hold that nobody released.
             let (_, lines) = host.spawn(&job, &end, &["a", "-", "sleep"], &["a"], &[]);

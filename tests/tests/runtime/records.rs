@@ -3,7 +3,7 @@
 
 use lockkeeper::observe::Outcome;
 use lockkeeper::{LockState, Placement, ProcessSpec};
-use lockkeeper_tests::{TestHost, log_of, spec};
+use lockkeeper_tests::{TestHost, join, log_of, spec};
 
 const PROCESSES: u32 = 64;
 const RECORDS: u64 = 1_000;
@@ -23,7 +23,7 @@ fn append(lock: Option<&str>) {
         })
         .collect();
     for (process, lines) in processes {
-        assert_eq!(process.join_blocking().outcome, Outcome::Returned, "{:?}", lines.all());
+        assert_eq!(join(&process).outcome, Outcome::Returned, "{:?}", lines.all());
     }
     assert_eq!(job.position("file").expect("the file").records, u64::from(PROCESSES) * RECORDS);
     let contents = log_of(&host.path("file"));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lockkeeper::observe::{Event, Outcome};
 use lockkeeper::{EndCause, Job, LockState, Placement, Process, ProcessId, ProcessSpec, Program};
-use lockkeeper_tests::{TestHost, spec};
+use lockkeeper_tests::{TestHost, join, spec};
 
 /// Who waits for a lock, the next one first.
 fn queue(job: &Job, lock: &str) -> Vec<u64> {
@@ -48,14 +48,14 @@ fn killed_waiter_leaves_no_entry_and_the_others_keep_their_order() {
     }
     for waiter in killed {
         waiter.kill();
-        assert_eq!(waiter.join_blocking().outcome, Outcome::Killed);
+        assert_eq!(join(waiter).outcome, Outcome::Killed);
     }
     assert_eq!(queue(&job, "a"), ids(left.iter().copied()));
 
     host.forget_events();
     holder.kill();
     for waiter in &left {
-        assert_eq!(waiter.join_blocking().outcome, Outcome::Returned);
+        assert_eq!(join(waiter).outcome, Outcome::Returned);
     }
     assert_eq!(granted(&host.events(), "a"), ids(left));
     let view = job.inspect_lock("a").expect("a lock of the job");
@@ -78,7 +78,7 @@ fn timed_out_waiter_leaves_no_entry() {
         let asked = Instant::now();
         let waiters: Vec<_> = (0..WAITERS).map(|_| host.spawn(&job, &next, &["a", timeout_ms], &["a"], &[])).collect();
         for (waiter, lines) in waiters {
-            assert_eq!(waiter.join_blocking().outcome, Outcome::Failed);
+            assert_eq!(join(&waiter).outcome, Outcome::Failed);
             assert_eq!(lines.all(), ["error=timed-out"]);
         }
         assert!(asked.elapsed() >= Duration::from_millis(timeout_ms.parse().expect("a number")));
@@ -87,7 +87,7 @@ fn timed_out_waiter_leaves_no_entry() {
     assert_eq!(job.inspect_lock("a").expect("a lock of the job").counters.timeouts, 3 * WAITERS as u64);
 
     holder.kill();
-    assert_eq!(patient.join_blocking().outcome, Outcome::Returned);
+    assert_eq!(join(&patient).outcome, Outcome::Returned);
     assert!(told.all()[0].contains("previous=abandoned how=killed"), "{:?}", told.all());
     assert_eq!(job.inspect_lock("a").expect("a lock of the job").state, LockState::Free);
 }
@@ -139,10 +139,10 @@ fn waiter_that_is_killed_at_the_instant_of_its_grant_passes_it_on() {
         }
         first.kill();
 
-        assert_eq!(holder.join_blocking().outcome, Outcome::Returned);
-        assert_eq!(second.join_blocking().outcome, Outcome::Returned);
-        let outcome = &first.join_blocking().outcome;
-        keeper.join_blocking();
+        assert_eq!(join(&holder).outcome, Outcome::Returned);
+        assert_eq!(join(&second).outcome, Outcome::Returned);
+        let outcome = &join(&first).outcome;
+        join(&keeper);
         let events = host.events();
         let fate = fate(&events, first.id());
         assert!(*outcome == Outcome::Killed || *outcome == Outcome::Returned && fate == First::Released, "{outcome}");

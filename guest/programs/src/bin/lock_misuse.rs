@@ -43,7 +43,6 @@ fn say<T>(what: &str, answer: Result<T, Refusal>) {
     println!("{what}={}", answer.map_or_else(word, |_| "ok".to_owned()));
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what the answer is mapped with")]
 fn word(error: Refusal) -> String {
     match error {
         Refusal::Limit(kind) => format!("limit({kind})"),
