@@ -39,11 +39,12 @@
 
 mod bindings;
 mod byte_size;
-pub mod grants;
+mod grants;
 mod guest_api;
 mod host;
 mod ids;
 mod job;
+pub mod manifest;
 mod name;
 pub mod observe;
 mod process;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use lockkeeper::grants::manifest::Manifest;
+use lockkeeper::manifest::Manifest;
 
 /// Runs the build commands of a manifest in its directory.
 pub(super) fn run_all(manifest: &Manifest) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ mod summary;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lockkeeper::grants::manifest::ManifestError;
+use lockkeeper::manifest::ManifestError;
 use lockkeeper::{JobError, OpenError, RuntimeError};
 
 /// Wrong usage, a wrong manifest, a program that cannot be run: found before anything was started.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use lockkeeper::grants::manifest::{COUNT_MAX, format_of, parse_dir, parse_time};
+use lockkeeper::manifest::{COUNT_MAX, format_of, parse_dir, parse_time};
 use lockkeeper::{
     AppendSpec, ByteSize, DirGrant, FileSpec, Format, IfExists, JobSpec, Limits, LockSpec, Name, Parents, ProcessSpec,
 };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use lockkeeper::ProcessSpec;
-use lockkeeper::grants::manifest::Manifest;
+use lockkeeper::manifest::Manifest;
 
 use super::options::{GrantOptions, HostOptions, processes};
 use super::session::{Plan, Session, View};

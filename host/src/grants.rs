@@ -3,8 +3,6 @@
 //! A job declares locks and files by name; a process reaches those that were granted to it and no others. For a process
 //! "does not exist" and "was not granted" are the same answer.
 
-pub mod manifest;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
