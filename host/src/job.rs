@@ -217,8 +217,8 @@ impl Job {
         let rights = self.rights_of(&name, spec)?;
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg(program.name()).args(&spec.args).envs(&spec.env);
-        let files = self.rights.files.values().map(|file| (file.name.as_str(), file.file.path()));
-        check_dirs(&name, &spec.dirs, files, &self.host.own_dirs)?;
+        let files: Vec<_> = self.rights.files.values().map(|file| (file.name.as_str(), file.file.path())).collect();
+        check_dirs(&name, &spec.dirs, &files, &self.host.own_dirs)?;
         for dir in &spec.dirs {
             grant_dir(&mut wasi, &name, dir)?;
         }
@@ -321,16 +321,16 @@ impl Job {
 
 /// Refuses directories through which a process could write to an append file past its lock, or to what the host keeps for
 /// itself.
-fn check_dirs<'a>(
+fn check_dirs(
     process: &Arc<str>,
     dirs: &[DirGrant],
-    files: impl Iterator<Item = (&'a str, &'a Path)> + Clone,
+    files: &[(&str, &Path)],
     own_dirs: &[PathBuf],
 ) -> Result<(), SpawnError> {
     for dir in dirs.iter().filter(|dir| dir.access == Access::ReadWrite) {
         let real = real_path(&dir.host);
-        if let Some((file, _)) = files.clone().find(|(_, path)| real_path(path).starts_with(&real)) {
-            let (dir, file) = (dir.host.clone(), file.to_owned());
+        if let Some((file, _)) = files.iter().find(|(_, path)| real_path(path).starts_with(&real)) {
+            let (dir, file) = (dir.host.clone(), (*file).to_owned());
             return Err(SpawnError::FileInDir { process: process.clone(), dir, file });
         }
         let overlaps = |own: &&PathBuf| {
@@ -380,8 +380,8 @@ pub(crate) fn check(job: &JobSpec, process: &ProcessSpec, own_dirs: &[PathBuf]) 
     if let Some(file) = process.files.iter().find(|file| !job.files.iter().any(|known| known.name == **file)) {
         return Err(missing(Kind::File, file));
     }
-    let files = job.files.iter().map(|file| (file.name.as_str(), file.file.path.as_path()));
-    check_dirs(&name, &process.dirs, files, own_dirs)
+    let files: Vec<_> = job.files.iter().map(|file| (file.name.as_str(), file.file.path.as_path())).collect();
+    check_dirs(&name, &process.dirs, &files, own_dirs)
 }
 
 fn checked(kind: Kind, name: &str) -> Result<Name, JobError> {
