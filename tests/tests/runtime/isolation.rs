@@ -1,5 +1,7 @@
 //! Whatever one guest does, the others and the host go on.
 
+use std::time::Duration;
+
 use lockkeeper::observe::Outcome;
 use lockkeeper::{Access, DirGrant, JobSpec, Limits, LockState, ProcessSpec, SpawnError};
 use lockkeeper_tests::{TestHost, join, log_of, spec};
@@ -26,6 +28,29 @@ fn spinning_guest_does_not_stop_the_others_of_its_shard() {
     assert!(spinner.try_join().is_none());
     spinner.kill();
     assert_eq!(join(&spinner).outcome, Outcome::Killed);
+}
+
+/// A guest that computes yields each millisecond, and the engine's own way of yielding came back up to 61 times before the
+/// shard looked at its clock or at new processes: a start, or a timeout, took that many milliseconds longer. It is the
+/// middle of many times that is looked at, so that a busy machine does not matter.
+#[test]
+fn starts_and_timeouts_beside_a_spinning_guest_are_prompt() {
+    let host = TestHost::with_shards(1);
+    let (end, next) = (host.program("lock_end"), host.program("lock_next"));
+    let job = host.job(&["a"]);
+    let (spinner, lines) = host.spawn(&job, &end, &["a", "-", "spin"], &["a"], &[]);
+    lines.wait_for("holding");
+    let mut lives: Vec<Duration> = (0..51)
+        .map(|_| {
+            let (waiter, lines) = host.spawn(&job, &next, &["a", "1"], &["a"], &[]);
+            let exit = join(&waiter);
+            assert_eq!(lines.all(), ["error=timed-out"]);
+            exit.lived
+        })
+        .collect();
+    lives.sort_unstable();
+    assert!(lives[25] < Duration::from_millis(30), "{lives:?}");
+    spinner.kill();
 }
 
 #[test]
