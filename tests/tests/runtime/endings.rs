@@ -4,10 +4,11 @@
 //! outcome of the holder, what the waiter was told, and the order of the events: the old hold is over before the new
 //! one is granted, and the holder's end is told after both halves of that.
 
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use lockkeeper::observe::{Event, Outcome};
-use lockkeeper::{EndCause, Job, Limits, LockState, Previous, Process, ProcessSpec, Program};
+use lockkeeper::{EndCause, Job, Limits, LockState, Placement, Previous, Process, ProcessSpec, Program};
 use lockkeeper_tests::{Lines, TestHost, join, log_of, spec, until};
 
 const ROUNDS: usize = 1_000;
@@ -280,6 +281,56 @@ fn next_waiter_is_told_of_a_holder_that_waited_beyond_its_time() {
     let mut play = Play::new("return", Cue::LimitWaiting, timed_out, EndCause::Limit);
     play.limits.timeout = Some(Duration::from_millis(32));
     play.run();
+}
+
+/// A host whose news of the end of a hold is slow: it waits for the next grant for a while, which must not come by
+/// then. Holder and waiter live on different shards, so nothing else keeps the grant back.
+#[test]
+fn nobody_is_granted_while_the_last_hold_is_still_being_ended() {
+    let (granted, grants) = mpsc::channel();
+    let grants = Mutex::new(grants);
+    let host = TestHost::configured(|config| {
+        config.shards = 2;
+        let log = config.observer.take().expect("the log of the test");
+        config.observer = Some(Arc::new(move |event| {
+            match event {
+                Event::Granted { previous: Previous::Abandoned { .. }, .. } => granted.send(()).expect("a receiver"),
+                Event::HoldEnded { .. } => {
+                    let grants = grants.lock().expect("no panic before");
+                    while grants.try_recv().is_ok() {}
+                    // What comes is in the log before this event, and is found there.
+                    drop(grants.recv_timeout(Duration::from_millis(20)));
+                }
+                _ => {}
+            }
+            log(event);
+        }));
+    });
+    let (end, next) = (host.program("lock_end"), host.program("lock_next"));
+    let job = host.job(&["a"]);
+    for round in 0..20 {
+        host.forget_events();
+        let (holder, lines) = host.spawn(&job, &end, &["a", "-", "sleep"], &["a"], &[]);
+        lines.wait_for("holding");
+        let spec = ProcessSpec { placement: Placement::Spread, ..spec(&next, &["a"], &["a"], &[]) };
+        let (waiter, _) = host.spawn_spec(&job, &next, spec);
+        host.until_lock(&job, "a", "one waits", |view| view.queue.len() == 1);
+        if round % 2 == 0 {
+            job.revoke("a", None).expect("a hold");
+        } else {
+            holder.kill();
+        }
+        assert_eq!(join(&waiter).outcome, Outcome::Returned);
+        holder.kill();
+        join(&holder);
+        let events = host.events();
+        let old = find(&events, |event| matches!(event, Event::HoldEnded { .. }).then_some(()));
+        let new = find(&events, |event| match event {
+            Event::Granted { process, .. } => (*process == waiter.id()).then_some(()),
+            _ => None,
+        });
+        assert!(old.at < new.at, "granted before the last hold was over");
+    }
 }
 
 fn timed_out(outcome: &Outcome) -> bool {
