@@ -14,7 +14,8 @@ use crate::name::{Name, NameError};
 use crate::observe::Kind;
 use crate::process::control::Control;
 use crate::process::{
-    Access, DirGrant, Identity, InputDir, InputError, Placement, Prepared, Process, ProcessSpec, ProcessState, connect,
+    Access, Commit, DirGrant, Identity, InputDir, InputError, Placement, Prepared, Process, ProcessSpec, ProcessState,
+    connect,
 };
 use crate::program::Program;
 use crate::scope::ScopedLock;
@@ -107,6 +108,14 @@ pub enum SpawnError {
         kind: Kind,
         /// The name.
         name: String,
+    },
+    /// Its records are to wait for its end, and the file takes them only under a lock, which it need not have by then.
+    #[error("`{process}` commits at its end, and its append file `{file}` requires a lock; bind the file to none")]
+    HeldBackUnderLock {
+        /// The process.
+        process: Arc<str>,
+        /// The file.
+        file: Name,
     },
     /// A directory cannot be opened.
     #[error("`{process}` is granted the directory {}, which cannot be opened: {source}", dir.display())]
@@ -215,6 +224,11 @@ impl Job {
         let id = self.host.next_process();
         let name: Arc<str> = spec.full_name().into();
         let rights = self.rights_of(&name, spec)?;
+        if spec.commit == Commit::AtEnd
+            && let Some(bound) = rights.files.values().find(|file| file.requires.is_some())
+        {
+            return Err(SpawnError::HeldBackUnderLock { process: name, file: bound.name.clone() });
+        }
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg(program.name()).args(&spec.args).envs(&spec.env);
         let files: Vec<_> = self.rights.files.values().map(|file| (file.name.as_str(), file.file.path())).collect();

@@ -44,7 +44,9 @@ pub struct Appended {
     pub offset: u64,
     /// The bytes that it takes, its end included; of a batch, all of them.
     pub length: u64,
-    /// Its number among the records that this host has written to this file since it was opened, from 0.
+    /// Its number among the records that this host has written to this file since it was opened, from 1; of a batch,
+    /// that of the first of them. Where the job holds records back until the process ends well, offset and sequence count
+    /// from the start of what is held back.
     pub sequence: u64,
 }
 

@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use super::control::{Control, Stop};
 use super::limits::MemoryExceeded;
 use super::{Exit, InputDir, Output, ProcessState};
+use crate::byte_size::ByteSize;
 use crate::observe::{Event, Outcome};
 
 /// A process that can start: everything that can go wrong beforehand has not.
@@ -56,7 +57,7 @@ pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
         (ended, store)
     }));
     let (mut outcome, mut store) = match control.run_until_stopped(call.as_mut()).await {
-        Ok(Ok((ended, store))) => (from_call(ended), Some(store)),
+        Ok(Ok((ended, store))) => (from_call(ended, call_bytes_max), Some(store)),
         Ok(Err(panic)) => (from_panic(&*panic), None),
         Err(stop) => (from_stop(stop, timeout), None),
     };
@@ -115,7 +116,7 @@ fn from_panic(panic: &(dyn Any + Send)) -> Outcome {
     Outcome::HostFault { message: format!("the host panicked: {}", text.unwrap_or("without a message")) }
 }
 
-fn from_call(ended: wasmtime::Result<Result<(), ()>>) -> Outcome {
+fn from_call(ended: wasmtime::Result<Result<(), ()>>, call_bytes_max: usize) -> Outcome {
     let error = match ended {
         Ok(Ok(())) => return Outcome::Returned,
         Ok(Err(())) => return Outcome::Failed,
@@ -129,8 +130,17 @@ fn from_call(ended: wasmtime::Result<Result<(), ()>>) -> Outcome {
     }
     match error.downcast_ref() {
         Some(Trap::StackOverflow) => Outcome::StackOverflow,
-        Some(_) | None => Outcome::Trapped { message: chain(&error) },
+        Some(_) | None => Outcome::Trapped { message: with_limit(chain(&error), call_bytes_max) },
     }
+}
+
+/// The engine knows the limit on a call's bytes as fuel; here it gets its name.
+fn with_limit(message: String, call_bytes_max: usize) -> String {
+    if message.contains("fuel allocated for hostcalls") {
+        let limit = ByteSize(call_bytes_max as u64);
+        return format!("one call carried more than its limit of {limit} (`call`, --max-call)\n{message}");
+    }
+    message
 }
 
 /// The error and its causes. The guest's stack is among them; the host's own, which `{:?}` adds where `RUST_BACKTRACE` is

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lockkeeper::observe::Outcome;
-use lockkeeper::{Commit, Format, Limits, Placement, ProcessSpec};
+use lockkeeper::{Commit, Format, Limits, Placement, ProcessSpec, SpawnError};
 use lockkeeper_tests::{TestHost, join, log_of, spec};
 
 /// Makes files in the host's directory.
@@ -143,6 +143,17 @@ fn rows_of_a_process_that_was_stopped_are_absent() {
     assert_eq!(log_of(&host.path("file")), b"");
     assert_eq!(run("return", limits, false), Outcome::Returned);
     assert_eq!(log_of(&host.path("file")), b"held\n");
+}
+
+/// What waits for the end of its process would be written without the lock: it may be somebody else's by then.
+#[test]
+fn process_that_commits_at_its_end_gets_no_file_that_requires_a_lock() {
+    let host = TestHost::new();
+    let end = host.program("lock_end");
+    let job = host.job_with_files(&["a"], vec![host.lines_file("file", Some("a"))]);
+    let spec = ProcessSpec { commit: Commit::AtEnd, ..spec(&end, &["a", "file", "return"], &["a"], &["file"]) };
+    let refused = job.spawn(&end, &spec).expect_err("it starts");
+    assert!(matches!(refused, SpawnError::HeldBackUnderLock { .. }), "{refused}");
 }
 
 #[test]

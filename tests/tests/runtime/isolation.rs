@@ -105,7 +105,7 @@ fn host_call_beyond_its_limit_ends_its_process_and_no_other() {
     let (fits, too_much, also_fits) = (run(1 << 20), run(3 << 20), run(1 << 20));
     assert_eq!(join(&fits.0).outcome, Outcome::Returned);
     let outcome = &join(&too_much.0).outcome;
-    assert!(matches!(outcome, Outcome::Trapped { message } if message.contains("fuel")), "{outcome}");
+    assert!(matches!(outcome, Outcome::Trapped { message } if message.contains("its limit of 2 MiB")), "{outcome}");
     assert_eq!(join(&also_fits.0).outcome, Outcome::Returned);
     assert_eq!(log_of(&host.path("file")).len(), 2 * ((1 << 20) + 1));
 }
