@@ -51,3 +51,8 @@ pub use append::{AppendFile, Appended, Hold, Position};
 pub use error::{BrokenCause, EndCause, Error, IoCode, LimitKind, Mode, Wait};
 pub use mutex::{Abandonment, Fence, Mutex, MutexGuard, Previous};
 pub use process::{Identity, ProcessId};
+
+/// The guest in the project's README compiles as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
