@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lockkeeper_journal::counter::CounterError;
-use lockkeeper_journal::{AppendFile, FileSpec, IfExists, OpenError, OpenReport, Position};
+use lockkeeper_journal::{AppendFile, FileSpec, OpenError, OpenReport, Position};
 use lockkeeper_locks::{EndCause, Fence, LockView, MutexConfig};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
@@ -187,10 +187,12 @@ impl Job {
             rights.locks.insert(name, lock);
         }
         let mut reports = Vec::new();
-        // Files that are emptied come last: what another one is refused for costs no old results.
-        let mut files = spec.files;
-        files.sort_by_key(|file| file.file.if_exists == IfExists::Replace);
-        for AppendSpec { name, file, requires_lock } in files {
+        // A file that is replaced is emptied as it is opened: what another one is refused for must cost no old results.
+        for AppendSpec { name, file, .. } in &spec.files {
+            let checked_name = checked(Kind::File, name)?;
+            AppendFile::check(file).map_err(|source| JobError::Open { file: checked_name, source })?;
+        }
+        for AppendSpec { name, file, requires_lock } in spec.files {
             let name = checked(Kind::File, &name)?;
             if rights.files.contains_key(&name) {
                 return Err(JobError::Twice { kind: Kind::File, name });

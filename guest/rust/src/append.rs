@@ -19,7 +19,7 @@ mod sealed {
 /// The hold that an append relies on: a guard, or the [`Fence`] of one.
 ///
 /// A guard is what you want: it cannot be used after its release. A bare fence can, and the host then refuses it with
-/// [`Error::Fenced`].
+/// [`Error::LockRequired`], or [`Error::Fenced`] if there was another hold since or this one was taken away.
 pub trait Hold: sealed::Sealed {
     /// The number of the hold.
     fn fence(&self) -> Fence;

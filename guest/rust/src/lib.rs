@@ -32,7 +32,7 @@
 //! # What does not
 //!
 //! * That data behind a lock is consistent after [`Previous::Abandoned`]: look, then go on.
-//! * That a record survives the loss of power, unless the job asks for it.
+//! * That a record survives the loss of power.
 //! * That two hosts on one machine exclude each other.
 //!
 //! # Outside a host

@@ -81,6 +81,12 @@ impl AppendFile {
         crate::open::open(spec)
     }
 
+    /// Whether a file could be opened now, without emptying or repairing it. Who opens several asks this of each first,
+    /// so that what refuses one costs the others nothing. It may still be refused a moment later.
+    pub fn check(spec: &FileSpec) -> Result<(), OpenError> {
+        crate::open::check(spec)
+    }
+
     pub(crate) fn new(
         path: PathBuf,
         encoder: Encoder,

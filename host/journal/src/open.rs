@@ -156,6 +156,21 @@ pub(crate) fn open(spec: &FileSpec) -> Result<(AppendFile, OpenReport), OpenErro
     Ok((file, report))
 }
 
+/// Whether a file could be opened, as far as that can be said without changing it or what lies beside it, but for its
+/// sidecar.
+pub(crate) fn check(spec: &FileSpec) -> Result<(), OpenError> {
+    let path = &spec.path;
+    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(OpenError::NoFileName { path: path.clone() });
+    }
+    encoded_header(spec, &encoder(spec)?)?;
+    refuse_odd(path)?;
+    if path.exists() {
+        drop(lock(spec)?);
+    }
+    Ok(())
+}
+
 fn encoder(spec: &FileSpec) -> Result<Encoder, OpenError> {
     for asked in [spec.record_bytes_max, spec.batch_bytes_max] {
         if asked == 0 || asked > RECORD_BYTES_CEILING {

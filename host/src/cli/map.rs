@@ -7,7 +7,7 @@ use clap::Args;
 use lockkeeper::{Commit, Placement, ProcessSpec};
 
 use super::options::{GrantOptions, HostOptions, processes};
-use super::session::{Plan, Session, View};
+use super::session::{ExitCodes, Plan, Session, View};
 
 #[derive(Debug, Args)]
 pub(super) struct Map {
@@ -58,6 +58,6 @@ impl Map {
         let processes = processes.collect();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let at_once = self.jobs.map_or(2 * cores, |jobs| jobs as usize);
-        session.run(Plan { job, processes, at_once, view: View::Tagged })
+        session.run(Plan { job, processes, at_once, view: View::Tagged, exit_code: ExitCodes::Failures })
     }
 }

@@ -86,9 +86,6 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<ManifestError>() {
         return EXIT_USAGE;
     }
-    if error.is::<session::Unfinished>() {
-        return EXIT_OWN_FAILURE;
-    }
     match error.downcast_ref::<RuntimeError>() {
         Some(RuntimeError::Cache { .. }) => return EXIT_CANNOT_CREATE,
         Some(RuntimeError::Engine(_) | RuntimeError::Thread(_)) => return EXIT_OWN_FAILURE,

@@ -142,6 +142,9 @@ impl GrantOptions {
             let (path, format) = match file.rsplit_once(':') {
                 Some((path, "lines")) => (path, Format::Lines),
                 Some((path, "csv")) => (path, Format::Csv { header: Vec::new() }),
+                Some((path, word)) if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+                    bail!("--append {append}: `{word}` is no format; write {name}={path}:lines or {name}={path}:csv")
+                }
                 _ => (file, format_of(file.as_ref())),
             };
             let header = headers.iter().position(|(of, _)| *of == name).map(|index| headers.swap_remove(index).1);

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,10 +13,22 @@ use serde::Serialize;
 use super::environment;
 
 /// The one writer of the command.
+///
+/// What processes print is handed to a thread of its own: a reader that is slow, or gone, must not hold up the shard that
+/// the process runs on, nor its time limit, nor an interrupt. What waits in between is bounded by the processes' limits on
+/// output.
 pub(super) struct Output {
     json: bool,
     bar: Option<ProgressBar>,
     terminals: Terminals,
+    queue: Sender<Message>,
+}
+
+/// What the writer's thread is to do, in this order.
+enum Message {
+    Write(Stream, Vec<u8>),
+    /// Says that everything before it is written.
+    Written(Sender<()>),
 }
 
 struct Terminals {
@@ -42,7 +55,28 @@ impl Output {
             bar
         });
         let terminals = Terminals { stdout: stdout().is_terminal(), stderr: stderr().is_terminal() };
-        Arc::new(Self { json, bar, terminals })
+        let (queue, messages) = channel();
+        let shown = bar.clone();
+        std::thread::Builder::new()
+            .name("lockkeeper-output".into())
+            .spawn(move || serve(&messages, shown.as_ref()))
+            .expect("the command can start a thread");
+        Arc::new(Self { json, bar, terminals, queue })
+    }
+
+    /// Waits until everything is written, however slow the reader.
+    pub(super) fn drain(&self) {
+        let (written, done) = channel();
+        self.send(Message::Written(written));
+        if done.recv().is_err() {
+            tracing::debug!("the writer is gone");
+        }
+    }
+
+    fn send(&self, message: Message) {
+        if self.queue.send(message).is_err() {
+            tracing::debug!("the writer is gone");
+        }
     }
 
     /// An event of the host.
@@ -60,7 +94,7 @@ impl Output {
         match serde_json::to_vec(object) {
             Ok(mut line) => {
                 line.push(b'\n');
-                write_all(stdout().lock(), &line);
+                self.send(Message::Write(Stream::Stdout, line));
             }
             Err(error) => tracing::error!(%error, "an event could not be written as JSON"),
         }
@@ -68,7 +102,7 @@ impl Output {
 
     /// A line for people, on standard error.
     pub(super) fn say(&self, line: &str) {
-        self.between_progress(|| write_all(stderr().lock(), format!("{line}\n").as_bytes()));
+        self.send(Message::Write(Stream::Stderr, format!("{line}\n").into_bytes()));
     }
 
     /// Where the lines of a process go: to the same stream of the command, with its name before them.
@@ -100,23 +134,32 @@ impl Output {
             tagged.extend_from_slice(line);
         }
         tagged.push(b'\n');
-        self.between_progress(|| match stream {
-            Stream::Stdout => write_all(stdout().lock(), &tagged),
-            Stream::Stderr => write_all(stderr().lock(), &tagged),
-        });
-    }
-
-    fn between_progress(&self, write: impl FnOnce()) {
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        self.send(Message::Write(stream, tagged));
     }
 
     /// No more progress.
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+        }
+    }
+}
+
+fn serve(messages: &Receiver<Message>, bar: Option<&ProgressBar>) {
+    for message in messages {
+        match message {
+            Message::Write(stream, bytes) => {
+                let write = || match stream {
+                    Stream::Stdout => write_all(stdout().lock(), &bytes),
+                    Stream::Stderr => write_all(stderr().lock(), &bytes),
+                };
+                match bar {
+                    Some(bar) => bar.suspend(write),
+                    None => write(),
+                }
+            }
+            // Nobody may wait for it any more.
+            Message::Written(done) => _ = done.send(()),
         }
     }
 }

@@ -9,7 +9,7 @@ use lockkeeper::ProcessSpec;
 use lockkeeper::manifest::Manifest;
 
 use super::options::{GrantOptions, HostOptions, processes};
-use super::session::{Plan, Session, View};
+use super::session::{ExitCodes, Plan, Session, View};
 use super::{build, environment};
 
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ impl Run {
         });
         let view = if count == 1 && !self.host.json { View::Raw } else { View::Tagged };
         let processes: Vec<_> = processes.collect();
-        session.run(Plan { job, at_once: processes.len(), processes, view })
+        session.run(Plan { job, at_once: processes.len(), exit_code: exit_code(processes.len()), processes, view })
     }
 
     fn manifest(self) -> anyhow::Result<u8> {
@@ -88,7 +88,8 @@ impl Run {
             processes.push((program.clone(), planned.spec));
         }
         let view = if processes.len() == 1 && !self.host.json { View::Raw } else { View::Tagged };
-        session.run(Plan { job: plan.job, at_once: processes.len(), processes, view })
+        let (at_once, exit_code) = (processes.len(), exit_code(processes.len()));
+        session.run(Plan { job: plan.job, at_once, exit_code, processes, view })
     }
 
     fn hint_build(&self, manifest: &Manifest, error: anyhow::Error) -> anyhow::Error {
@@ -99,4 +100,8 @@ impl Run {
             (false, _) => error,
         }
     }
+}
+
+fn exit_code(processes: usize) -> ExitCodes {
+    if processes == 1 { ExitCodes::OfTheProcess } else { ExitCodes::Failures }
 }

@@ -13,13 +13,17 @@ use tokio::task::JoinSet;
 
 use super::options::HostOptions;
 use super::output::Output;
-use super::summary::{self, Waits};
+use super::summary::{Ran, Summary, Tally};
 
 /// How long processes may take to end by themselves once the command is interrupted.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// The exit code counts no further: 101 is "more than 100 failed".
 const FAILED_COUNTED_MAX: usize = 101;
+
+/// How long the command waits for what should take no time, once it is interrupted: a process that is stopped, a reader of
+/// its output.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How the processes of a run are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,21 +40,23 @@ pub(super) struct Plan {
     pub(super) processes: Vec<(Program, ProcessSpec)>,
     pub(super) at_once: usize,
     pub(super) view: View,
+    pub(super) exit_code: ExitCodes,
 }
 
-/// A process could not be started when others ran already.
-#[derive(Debug, thiserror::Error)]
-#[error("{source}; {started} that had been started before were ended")]
-pub(super) struct Unfinished {
-    started: usize,
-    source: SpawnError,
+/// What the exit code of the command says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExitCodes {
+    /// How the one process ended.
+    OfTheProcess,
+    /// How many processes failed.
+    Failures,
 }
 
 /// A host for one run.
 pub(super) struct Session {
     runtime: Arc<Runtime>,
     output: Arc<Output>,
-    waits: Arc<Waits>,
+    tally: Arc<Tally>,
     json: bool,
 }
 
@@ -58,8 +64,8 @@ impl Session {
     /// Starts the host. `total` is how many processes will run, for the progress shown.
     pub(super) fn start(options: &HostOptions, total: usize) -> anyhow::Result<Self> {
         let output = Output::new(options.json, total as u64);
-        let waits = Arc::<Waits>::default();
-        let (shown, counted) = (output.clone(), waits.clone());
+        let tally = Arc::<Tally>::default();
+        let (shown, counted) = (output.clone(), tally.clone());
         let config = RuntimeConfig {
             shards: options.shards.unwrap_or(0),
             cache_dir: options.cache_dir(),
@@ -70,7 +76,7 @@ impl Session {
             })),
             ..RuntimeConfig::default()
         };
-        Ok(Self { runtime: Arc::new(Runtime::new(config)?), output, waits, json: options.json })
+        Ok(Self { runtime: Arc::new(Runtime::new(config)?), output, tally, json: options.json })
     }
 
     pub(super) fn load(&self, path: &Path) -> anyhow::Result<Program> {
@@ -92,37 +98,54 @@ impl Session {
             }
         }
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (exits, signal) = executor.block_on(async {
-            let mut signals = Signals::new().context("signals cannot be caught")?;
-            let mut run = Running {
-                job: &job,
-                output: &self.output,
-                view: plan.view,
-                running: JoinSet::new(),
-                exits: Vec::new(),
-            };
+        let mut signals = executor.block_on(async { Signals::new() }).context("signals cannot be caught")?;
+        let mut run = Running {
+            job: &job,
+            output: &self.output,
+            view: plan.view,
+            running: JoinSet::new(),
+            exits: Vec::new(),
+            unstartable: Vec::new(),
+        };
+        let mut signal = executor.block_on(async {
             let signal = tokio::select! {
-                ended = run.all(&plan.processes, plan.at_once) => { ended?; None }
+                () = run.all(&plan.processes, plan.at_once) => None,
                 code = signals.next() => Some(code),
             };
             if let Some(code) = signal {
                 self.interrupt(&mut run, &mut signals, code).await;
             }
-            run.exits.sort_by_key(|exit| exit.id);
-            anyhow::Ok((run.exits, signal))
-        })?;
+            signal
+        });
+        let Running { mut exits, unstartable, .. } = run;
+        exits.sort_by_key(|exit| exit.id);
+        if let ([], Some(why)) = (&exits[..], unstartable.first()) {
+            bail!("{why}; nothing was started");
+        }
         self.output.finish();
-        let summary = summary::Summary::new(&job, &exits, &self.waits, started.elapsed());
+        let ran = Ran { planned: plan.processes.len(), exits: &exits, unstartable: &unstartable };
+        let summary = Summary::new(&job, ran, &self.tally, started.elapsed());
         match plan.view {
             View::Raw => summary.explain_single(&self.output),
             View::Tagged if self.json => self.output.json(&summary),
             View::Tagged => summary.print(&self.output),
         }
-        Ok(match (signal, &exits[..], plan.view) {
+        executor.block_on(async {
+            let output = self.output.clone();
+            let drained = tokio::task::spawn_blocking(move || output.drain());
+            tokio::select! {
+                _ = drained => {}
+                // Who is interrupted has a reader that may never read again.
+                () = tokio::time::sleep(PATIENCE), if signal.is_some() => {}
+                code = signals.next() => signal = Some(code),
+            }
+        });
+        executor.shutdown_background();
+        Ok(match (signal, &exits[..], plan.exit_code) {
             (Some(code), ..) => code,
-            (None, [exit], View::Raw) => exit.outcome.exit_code(),
+            (None, [exit], ExitCodes::OfTheProcess) => exit.outcome.exit_code(),
             (None, exits, _) => {
-                let failed = exits.iter().filter(|exit| !exit.outcome.is_success()).count();
+                let failed = exits.iter().filter(|exit| !exit.outcome.is_success()).count() + unstartable.len();
                 u8::try_from(failed.min(FAILED_COUNTED_MAX)).expect("an exit code has room for that number")
             }
         })
@@ -136,6 +159,10 @@ impl Session {
         tokio::select! {
             _ = ending => {}
             _ = signals.next() => std::process::exit(i32::from(code)),
+            () = tokio::time::sleep(GRACE + PATIENCE) => {
+                self.output.say("a process does not end; what was acknowledged is in the files");
+                std::process::exit(i32::from(code));
+            }
         }
         while run.one_ended().await {}
     }
@@ -176,22 +203,25 @@ struct Running<'a> {
     view: View,
     running: JoinSet<Arc<Exit>>,
     exits: Vec<Arc<Exit>>,
+    /// Why some could not be started.
+    unstartable: Vec<String>,
 }
 
 impl Running<'_> {
-    async fn all(&mut self, processes: &[(Program, ProcessSpec)], at_once: usize) -> anyhow::Result<()> {
+    /// Runs all processes. One that cannot be started stops no other.
+    async fn all(&mut self, processes: &[(Program, ProcessSpec)], at_once: usize) {
         for (program, spec) in processes {
             while self.running.len() >= at_once {
                 self.one_ended().await;
             }
-            let process = self.start(program, spec).map_err(|source| match self.exits.len() + self.running.len() {
-                0 => anyhow::Error::from(source),
-                started => Unfinished { started, source }.into(),
-            })?;
-            self.running.spawn(async move { process.join().await });
+            match self.start(program, spec) {
+                Ok(process) => {
+                    self.running.spawn(async move { process.join().await });
+                }
+                Err(error) => self.unstartable.push(error.to_string()),
+            }
         }
         while self.one_ended().await {}
-        Ok(())
     }
 
     fn start(&self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {

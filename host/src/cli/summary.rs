@@ -1,8 +1,8 @@
 //! What a run came to, in a few lines.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lockkeeper::observe::{Event, Kind};
@@ -14,18 +14,39 @@ use super::output::Output;
 /// More failures than this are counted, not listed.
 const LISTED_MAX: usize = 10;
 
-/// How long processes waited for locks.
+/// What the events of a run add up to.
 #[derive(Debug, Default)]
-pub(super) struct Waits {
+pub(super) struct Tally {
+    /// How long processes waited for locks.
     nanos: AtomicU64,
+    /// Appends that failed, by file: how many, and what was said of the first.
+    failed_appends: Mutex<BTreeMap<String, (u64, String)>>,
 }
 
-impl Waits {
+impl Tally {
     pub(super) fn note(&self, event: &Event) {
-        if let Event::Granted { waited, .. } = event {
-            self.nanos.fetch_add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        match event {
+            Event::Granted { waited, .. } => {
+                self.nanos.fetch_add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+            Event::AppendFailed { file, error, .. } => {
+                let mut failed = self.failed_appends.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.entry(file.to_string()).or_insert_with(|| (0, error.clone())).0 += 1;
+            }
+            _ => {}
         }
     }
+}
+
+/// What there is to sum up.
+#[derive(Clone, Copy)]
+pub(super) struct Ran<'a> {
+    /// How many processes were to run.
+    pub(super) planned: usize,
+    /// Those that ran.
+    pub(super) exits: &'a [Arc<Exit>],
+    /// Why others could not be started.
+    pub(super) unstartable: &'a [String],
 }
 
 /// The closing summary.
@@ -40,6 +61,11 @@ pub(super) struct Summary {
     waited: u64,
     waited_for: Duration,
     took: Duration,
+    /// Processes that were to run and were not started: the run was interrupted, or the host could not.
+    not_started: usize,
+    /// Why not, of the first few that the host could not start.
+    unstartable: Vec<String>,
+    failed_appends: BTreeMap<String, (u64, String)>,
     #[serde(skip)]
     has_files: bool,
     #[serde(skip)]
@@ -49,7 +75,8 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(job: &Job, exits: &[Arc<Exit>], waits: &Waits, took: Duration) -> Self {
+    pub(super) fn new(job: &Job, ran: Ran<'_>, tally: &Tally, took: Duration) -> Self {
+        let Ran { planned, exits, unstartable } = ran;
         let mut outcomes = BTreeMap::new();
         for exit in exits {
             *outcomes.entry(group(&exit.outcome)).or_default() += 1;
@@ -71,8 +98,11 @@ impl Summary {
             bytes,
             acquired,
             waited,
-            waited_for: Duration::from_nanos(waits.nanos.load(Ordering::Relaxed)),
+            waited_for: Duration::from_nanos(tally.nanos.load(Ordering::Relaxed)),
             took,
+            not_started: planned - exits.len(),
+            unstartable: unstartable.iter().take(LISTED_MAX).cloned().collect(),
+            failed_appends: tally.failed_appends.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             has_files: job.file_names().next().is_some(),
             has_locks: job.lock_names().next().is_some(),
             exits: exits.to_vec(),
@@ -88,10 +118,16 @@ impl Summary {
         if failed.len() > LISTED_MAX {
             output.say(&format!("... and {} more that did not end well", failed.len() - LISTED_MAX));
         }
+        for why in &self.unstartable {
+            output.say(&format!("not started: {why}"));
+        }
         self.explain(output);
         let outcomes: Vec<_> = self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         let plural = if self.processes == 1 { "" } else { "es" };
         let mut line = format!("{} process{plural}: {}", self.processes, outcomes.join(", "));
+        if self.not_started > 0 {
+            line.push_str(&format!("; {} more were not started", self.not_started));
+        }
         if self.has_files {
             line.push_str(&format!("; {} records, {}", self.records, ByteSize(self.bytes)));
         }
@@ -111,13 +147,23 @@ impl Summary {
             Outcome::Returned | Outcome::Failed | Outcome::Exited { .. } => {}
             outcome => output.say(&format!("error: {} {outcome}", exit.name)),
         }
-        if !exit.outcome.is_success() {
+        if exit.outcome.is_success() {
+            self.explain_disk(output);
+        } else {
             self.explain(output);
+        }
+    }
+
+    /// What the disk did to appends: also a process that ended well may have shrugged it off.
+    fn explain_disk(&self, output: &Output) {
+        for (file, (count, error)) in &self.failed_appends {
+            output.say(&format!("file {file}: {count} appends failed; the first because: {error}"));
         }
     }
 
     /// What was missing, and what to add where.
     fn explain(&self, output: &Output) {
+        self.explain_disk(output);
         let mut denials: BTreeMap<_, Vec<&Exit>> = BTreeMap::new();
         for exit in &self.exits {
             for denial in &exit.denials {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockkeeper_journal::{AppendFile, Appended, Encoded, InvalidRecord};
+use lockkeeper_journal::{AppendError, AppendFile, Appended, Encoded, InvalidRecord};
 use lockkeeper_locks::{ClaimError, Fence, LockTable, OwnerId};
 use wasmtime::component::Resource;
 
@@ -11,7 +11,7 @@ use crate::bindings::lockkeeper::runtime::append::{self, Host, HostAppendFile};
 use crate::bindings::lockkeeper::runtime::types;
 use crate::grants::GrantedFile;
 use crate::name::Name;
-use crate::observe::Kind;
+use crate::observe::{Event, Kind};
 use crate::process::ProcessState;
 
 /// What a guest's handle of an append file stands for.
@@ -80,13 +80,32 @@ impl ProcessState {
         let (table, owner) = (self.scope.table(), self.owner());
         let check = || check_claim(table, owner, &file, claim.map(Fence::new));
         let appended = match &mut self.held_back {
-            None => file.file.commit(&record, check).map_err(|error| Refusal::from_append(&error, &file))?,
+            None => {
+                let written = file.file.commit(&record, check);
+                written.map_err(|error| {
+                    self.tell(&file, &error);
+                    Refusal::from_append(&error, &file)
+                })?
+            }
             Some(held_back) => {
                 check().map_err(|error| Refusal::from_claim(&error, &file))?;
                 held_back.push(&file, record)?
             }
         };
         Ok(appended.into())
+    }
+}
+
+impl ProcessState {
+    /// The guest is told a word; whoever looks at the host is told the path and the cause.
+    fn tell(&self, file: &GrantedFile, error: &AppendError<ClaimError>) {
+        if matches!(error, AppendError::Io { .. } | AppendError::Changed { .. } | AppendError::Latched { .. }) {
+            self.events.emit(|| Event::AppendFailed {
+                process: self.id(),
+                file: file.name.clone(),
+                error: error.to_string(),
+            });
+        }
     }
 }
 

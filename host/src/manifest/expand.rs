@@ -170,7 +170,8 @@ pub fn parse_dir(text: &str) -> Result<DirGrant, String> {
         _ => (text, Access::ReadWrite),
     };
     let (host, guest) = paths.split_once("::").unwrap_or((paths, paths));
-    if host.is_empty() || guest.is_empty() {
+    if host.is_empty() || guest.is_empty() || guest.contains(':') {
+        // A misspelt `read-only` must not become a part of a name, and the grant one for writing.
         return Err(format!("`{text}` is no directory grant; write HOST[::GUEST][:read-only]"));
     }
     Ok(DirGrant { host: host.into(), guest: guest.to_owned(), access })

@@ -56,6 +56,15 @@ pub enum Event {
         /// The circle that the request would have closed, from that process on.
         circle: Vec<Waiting>,
     },
+    /// The disk, or somebody who changed the file, failed an append. Nothing of the record is in the file.
+    AppendFailed {
+        /// Which process.
+        process: ProcessId,
+        /// The file.
+        file: Name,
+        /// What went wrong, with the path.
+        error: String,
+    },
     /// A process's wait was cancelled: it is being ended, or the host shuts down.
     WaitCancelled {
         /// Which process.

@@ -40,6 +40,13 @@ impl Default for Limits {
 /// Tables hold references, not bytes; this many elements cost the host 80 MB at worst.
 const TABLE_ELEMENTS_MAX: usize = 10_000_000;
 
+/// Each memory, however small, reserves 4 GiB of the host's addresses, of which there are 128 TiB for all processes.
+const MEMORIES_MAX: usize = 32;
+
+/// A component of a few modules has a few of each.
+const INSTANCES_MAX: usize = 1_000;
+const TABLES_MAX: usize = 256;
+
 /// The engine asks this before a process's memories and tables grow.
 #[derive(Debug)]
 pub(crate) struct MemoryLimiter {
@@ -79,6 +86,18 @@ impl ResourceLimiter for MemoryLimiter {
         }
         self.table_elements = grown;
         Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
     }
 }
 

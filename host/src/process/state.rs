@@ -62,8 +62,9 @@ pub(crate) struct ProcessState {
     pub(crate) denials: Denials,
 }
 
-/// WASI's own handles (streams, files, polls) come on top of ours in one table; together no more than this.
-const TABLE_ENTRIES_MAX: usize = 100_000;
+/// WASI's own handles (streams, files, polls) come on top of ours in one table, up to this many. An open file of a guest is
+/// an open file of the host, which has not many more than a thousand.
+const WASI_ENTRIES_MAX: usize = 512;
 
 impl ProcessState {
     pub(crate) fn new(
@@ -76,7 +77,7 @@ impl ProcessState {
         commit: Commit,
     ) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(TABLE_ENTRIES_MAX);
+        table.set_max_capacity(WASI_ENTRIES_MAX + limits.handles_max as usize);
         let held_back = match commit {
             Commit::EachRecord => None,
             Commit::AtEnd => Some(HeldBack::new(limits.held_back_bytes_max)),

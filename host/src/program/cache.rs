@@ -16,6 +16,9 @@ use wasmtime::component::Component;
 /// Changes when this host treats the same bytes in another way (such as another adapter for core modules).
 const CACHE_VERSION: &[u8] = b"lockkeeper 2";
 
+/// The name of the directory that holds the entries. It is made by this host alone, whatever it lies in.
+const COMPILED: &str = "compiled";
+
 /// A directory of compiled programs.
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -39,17 +42,20 @@ impl Hasher for Digest {
 }
 
 impl Cache {
-    /// Opens the directory, and makes it where it is missing.
+    /// Opens the directory of compiled programs below `dir`, and makes it where it is missing. One that others could ever
+    /// write to may hold their code, so it is refused and not mended.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let found = fs::metadata(dir)?;
-        if found.uid() != rustix::process::geteuid().as_raw() {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the directory belongs to another user"));
+        let dir = dir.join(COMPILED);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        let found = fs::symlink_metadata(&dir)?;
+        let refuse = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+            return refuse(format!("`{COMPILED}` in it is not a directory of this user's own"));
         }
         if found.permissions().mode() & 0o077 != 0 {
-            fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+            return refuse(format!("`{COMPILED}` in it is open to other users; remove it, and it is made anew"));
         }
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir })
     }
 
     pub(crate) fn key(&self, engine: &Engine, program: &[u8]) -> Key {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::support::{Ended, Place, guest};
 
 fn entries(place: &Place) -> Vec<PathBuf> {
-    let dir = fs::read_dir(place.path("cache")).expect("there is a cache");
+    let dir = fs::read_dir(place.path("cache/compiled")).expect("there is a cache");
     let mut entries: Vec<_> = dir.map(|entry| entry.expect("an entry").path()).collect();
     entries.sort_unstable();
     entries
@@ -52,15 +52,27 @@ fn without_a_cache_nothing_is_kept() {
 
 #[test]
 fn the_cache_belongs_to_its_user_alone() {
-    let mode = |place: &Place| fs::metadata(place.path("cache")).expect("a cache").permissions().mode() & 0o777;
+    let mode =
+        |place: &Place, name: &str| fs::metadata(place.path(name)).expect("it is there").permissions().mode() & 0o777;
     let new = Place::new();
     assert_hello(&hello(&new));
-    assert_eq!(mode(&new), 0o700);
+    assert_eq!(mode(&new, "cache/compiled"), 0o700);
 
     let open = Place::new();
     fs::DirBuilder::new().mode(0o755).create(open.path("cache")).expect("a new directory");
     assert_hello(&hello(&open));
-    assert_eq!(mode(&open), 0o700);
+    assert_eq!(mode(&open, "cache"), 0o755, "a directory that was there is left as it was");
+    assert_eq!(mode(&open, "cache/compiled"), 0o700);
+}
+
+#[test]
+fn a_cache_that_others_could_write_to_is_refused() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("cache/compiled")).expect("a new directory");
+    fs::set_permissions(place.path("cache/compiled"), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let ended = hello(&place);
+    ended.assert_code(73);
+    assert!(ended.err().contains("open to other users"), "{ended}");
 }
 
 #[test]

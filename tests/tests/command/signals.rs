@@ -1,5 +1,7 @@
 //! A run that is interrupted ends at once, with its files settled.
 
+use std::io::Read;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -93,4 +95,24 @@ fn an_interrupted_map_keeps_what_ended_well_and_starts_nothing_more() {
     assert_eq!(run.wait(), 130, "{:?}", run.err.all());
     assert_eq!(run.out.all(), ["[a.txt-0] holding"]);
     assert_eq!(place.read("f.txt"), "", "its row was held back");
+}
+
+/// The reader of the output has stopped reading, as a pager does: what processes print piles up, and must not keep anybody
+/// from ending them.
+#[test]
+fn an_interrupt_ends_a_run_whose_output_nobody_reads() {
+    for flags in [&["-n", "2"][..], &["-n", "2", "--json"][..]] {
+        let place = Place::new();
+        let mut command = place.lockkeeper(&[&["run", &guest("cli_flood")], flags, &["--", "1000000"]].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the command starts");
+        let mut first = [0; 64];
+        child.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("it prints");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, Signal::INT).expect("it runs");
+        lockkeeper_tests::until("the command ends", || {
+            // Looked at without reaping it: `wait` below tells how it ended.
+            std::fs::read_to_string(format!("/proc/{}/stat", child.id())).is_ok_and(|stat| stat.contains(") Z "))
+        });
+        assert_eq!(child.wait().expect("it has ended").code(), Some(130));
+    }
 }
