@@ -8,6 +8,7 @@ use lockkeeper::{AppendSpec, FileSpec, Format, JobSpec, LockSpec, Runtime, Runti
 
 use super::build::installed_targets;
 use super::options::HostOptions;
+use super::output::print_line;
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -35,11 +36,11 @@ impl Doctor {
                     Ok(text) => (true, text),
                     Err(text) => (false, text),
                 };
-                println!("{}", serde_json::json!({ "check": what, "ok": ok, "text": text }));
+                print_line(format_args!("{}", serde_json::json!({ "check": what, "ok": ok, "text": text })));
             } else {
                 match finding {
-                    Ok(text) => println!("ok     {what}: {text}"),
-                    Err(text) => println!("wrong  {what}: {text}"),
+                    Ok(text) => print_line(format_args!("ok     {what}: {text}")),
+                    Err(text) => print_line(format_args!("wrong  {what}: {text}")),
                 }
             }
             wrong += u8::from(finding.is_err());

@@ -6,6 +6,7 @@ use clap::Args;
 use lockkeeper::{Runtime, RuntimeConfig};
 
 use super::options::HostOptions;
+use super::output::print_line;
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
@@ -21,28 +22,34 @@ impl Inspect {
         let config = RuntimeConfig { shards: 1, cache_dir: self.host.cache_dir(), ..RuntimeConfig::default() };
         let inspection = Runtime::new(config)?.inspect(&self.program)?;
         if self.host.json {
-            println!("{}", serde_json::to_string(&inspection)?);
+            print_line(format_args!("{}", serde_json::to_string(&inspection)?));
             return Ok(0);
         }
-        println!("{}", self.program.display());
-        println!(
+        print_line(format_args!("{}", self.program.display()));
+        print_line(format_args!(
             "  runs as a command: {}",
             if inspection.is_command { "yes" } else { "no: it exports no wasi:cli/run" }
-        );
-        println!("  imports:");
+        ));
+        print_line(format_args!("  imports:"));
         for import in &inspection.imports {
-            println!("    {}{}", import.name, if import.known { "" } else { "    (this host does not have it)" });
+            print_line(format_args!(
+                "    {}{}",
+                import.name,
+                if import.known { "" } else { "    (this host does not have it)" }
+            ));
         }
         let uses = |interface: &str| {
             inspection.imports.iter().any(|import| import.name.starts_with(&format!("lockkeeper:runtime/{interface}@")))
         };
         if uses("mutex") {
-            println!("  wants locks: grant each with --lock NAME, or [lock.NAME] and `grants = {{ lock = [..] }}`");
+            print_line(format_args!(
+                "  wants locks: grant each with --lock NAME, or [lock.NAME] and `grants = {{ lock = [..] }}`"
+            ));
         }
         if uses("append") {
-            println!(
+            print_line(format_args!(
                 "  wants append files: grant each with --append NAME=FILE, or [file.NAME] and `grants = {{ file = [..] }}`"
-            );
+            ));
         }
         Ok(0)
     }

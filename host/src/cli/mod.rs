@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use lockkeeper::manifest::ManifestError;
 use lockkeeper::{JobError, OpenError, RuntimeError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Wrong usage, a wrong manifest, a program that cannot be run: found before anything was started.
 const EXIT_USAGE: u8 = 2;
@@ -58,6 +59,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     environment::start_logging();
+    raise_open_files_limit();
     let ended = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Map(map) => map.execute(),
@@ -71,6 +73,14 @@ pub(crate) fn main() -> ExitCode {
         },
         ExitCode::from,
     )
+}
+
+/// Many processes have many files open; the system's first limit is meant for one.
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
 }
 
 /// An error with its causes, each said once: most of our errors have told theirs already.

@@ -1,5 +1,6 @@
 //! Everything that the command writes while processes run, so that lines, progress and JSON never mix.
 
+use std::fmt;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -162,6 +163,11 @@ fn serve(messages: &Receiver<Message>, bar: Option<&ProgressBar>) {
             Message::Written(done) => _ = done.send(()),
         }
     }
+}
+
+/// A line on standard output, of a subcommand that runs no processes.
+pub(super) fn print_line(line: fmt::Arguments<'_>) {
+    write_all(stdout().lock(), format!("{line}\n").as_bytes());
 }
 
 /// A reader that has gone away is no reason to stop the job.

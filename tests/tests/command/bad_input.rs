@@ -176,6 +176,8 @@ fn a_flag_with_a_wrong_value_is_refused_with_what_to_write_instead() {
         (&["--if-exists", "maybe"], &["'maybe'", "append, replace, refuse"]),
         (&["--dir", "nodir"], &["nodir is not a directory", "nothing was started"]),
         (&["--dir", "::/guest"], &["is no directory grant", "HOST[::GUEST]"]),
+        (&["--dir", ".::/guest:readonly"], &["is no directory grant", ":read-only"]),
+        (&["--append", "f=o.csv:jsonl"], &["`jsonl` is no format", "f=o.csv:csv"]),
     ];
     for (flags, words) in wrong {
         let ended = place.run(&[&["run"], *flags, &[&hello]].concat());

@@ -38,6 +38,7 @@ fn a_limit_on_the_size_of_files_is_an_error_for_the_guest_and_leaves_whole_recor
     let ended = end(command, b"");
     ended.assert_code(1);
     assert_eq!(ended.out(), "error=io\n", "{ended}");
+    ended.assert_says(&["file f: 1 appends failed", "out.txt", "File too large"]);
     // The shell counts in blocks of 512 or of 1024 bytes.
     let records = whole_records(&place.path("out.txt"));
     assert!([32, 65].contains(&records), "{records} records");
@@ -183,4 +184,16 @@ fn what_is_no_regular_file_is_refused_for_what_it_is() {
     append(&place, "link", "1").assert_code(73).assert_says(&["link is a symbolic link"]);
     append(&place, "file/below", "1").assert_code(73).assert_says(&["Not a directory"]).assert_readable();
     assert_eq!(place.read("file"), "");
+}
+
+#[test]
+fn a_second_file_that_cannot_be_opened_costs_the_first_no_results() {
+    let place = Place::new();
+    place.write("keep.txt", "old\n");
+    std::fs::create_dir(place.path("dir")).expect("a directory");
+    let many = guest("append_many");
+    let files = ["--append", "keep=keep.txt", "--append", "dir=dir", "--if-exists", "replace"];
+    let ended = place.run(&[&["run", &many][..], &files, &["--", "keep", "1", "3"]].concat());
+    ended.assert_code(73);
+    assert_eq!(place.read("keep.txt"), "old\n", "{ended}");
 }
