@@ -81,11 +81,11 @@ impl Host {
         let started = Instant::now();
         let deadline = prepared.timeout.and_then(|timeout| started.checked_add(timeout));
         self.alive().insert(id, control.clone());
-        self.ticker.begin(&control, deadline);
+        self.ticker.begin(id, &control, deadline);
         let host = self.clone();
         shards.spawn(place(shards), move || async move {
             control.publish(Arc::new(crate::process::run(prepared, started).await));
-            host.ticker.end();
+            host.ticker.end(id, deadline);
             let mut alive = host.alive();
             alive.remove(&id);
             if alive.is_empty() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lockkeeper_journal::counter::{CounterError, reserve_block};
 use lockkeeper_locks::{FenceBlock, LockTable};
@@ -13,6 +14,9 @@ use crate::name::Name;
 /// Fences reserved at once. Half a block lasts more than a second at the highest rate of acquisitions, long enough for
 /// a slow disk to reserve the next; and there are 2^40 blocks.
 const FENCE_BLOCK: u64 = 1 << 24;
+
+/// How long after a failed reservation the next one is tried.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The directory that remembers how far each lock name's fences have been reserved.
 #[derive(Debug)]
@@ -49,7 +53,11 @@ impl FenceStore {
         let started = std::thread::Builder::new().name("lockkeeper-fences".into()).spawn(move || {
             match store.reserve(&reserved_for.name) {
                 Ok(block) => table.add_fences(reserved_for.id, block),
-                Err(error) => tracing::warn!(lock = %reserved_for.name, %error, "no fences could be reserved"),
+                Err(error) => {
+                    tracing::warn!(lock = %reserved_for.name, %error, "no fences could be reserved");
+                    // On this thread nobody waits, and until it ends nobody starts another.
+                    std::thread::sleep(RETRY);
+                }
             }
             reserved_for.top_up.0.store(false, Ordering::Release);
         });

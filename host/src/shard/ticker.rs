@@ -2,15 +2,15 @@
 //!
 //! Each tick makes every running guest yield once, and ends those whose time is over, also those that wait.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
+use crate::ids::ProcessId;
 use crate::process::control::{Control, Stop};
 
 /// How long a guest runs before others of its shard do, and how exact a time limit is.
@@ -33,31 +33,9 @@ struct Shared {
 struct State {
     /// Processes alive; without any the clock rests.
     alive: usize,
-    deadlines: BinaryHeap<Reverse<Deadline>>,
+    /// When which process is to be ended. An entry goes with its process.
+    deadlines: BTreeMap<(Instant, ProcessId), Arc<Control>>,
     stopped: bool,
-}
-
-#[derive(Debug)]
-struct Deadline {
-    at: Instant,
-    control: Weak<Control>,
-}
-
-impl PartialEq for Deadline {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-impl Eq for Deadline {}
-impl PartialOrd for Deadline {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Deadline {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
-    }
 }
 
 impl Shared {
@@ -80,22 +58,22 @@ impl Ticker {
     }
 
     /// A process begins, to be ended at `deadline` if it is not over by then.
-    pub(crate) fn begin(&self, control: &Arc<Control>, deadline: Option<Instant>) {
+    pub(crate) fn begin(&self, process: ProcessId, control: &Arc<Control>, deadline: Option<Instant>) {
         let mut state = self.shared.state();
         state.alive += 1;
         if let Some(at) = deadline {
-            state.deadlines.push(Reverse(Deadline { at, control: Arc::downgrade(control) }));
+            state.deadlines.insert((at, process), control.clone());
         }
         drop(state);
         self.shared.changed.notify_all();
     }
 
-    /// A process is over.
-    pub(crate) fn end(&self) {
+    /// A process is over that began with this deadline.
+    pub(crate) fn end(&self, process: ProcessId, deadline: Option<Instant>) {
         let mut state = self.shared.state();
         state.alive -= 1;
-        if state.alive == 0 {
-            state.deadlines.clear();
+        if let Some(at) = deadline {
+            state.deadlines.remove(&(at, process));
         }
     }
 }
@@ -115,8 +93,8 @@ impl Shared {
         }
         let now = Instant::now();
         let mut over = Vec::new();
-        while state.deadlines.peek().is_some_and(|Reverse(deadline)| deadline.at <= now) {
-            over.extend(state.deadlines.pop().and_then(|Reverse(deadline)| deadline.control.upgrade()));
+        while let Some(first) = state.deadlines.first_entry().filter(|first| first.key().0 <= now) {
+            over.push(first.remove());
         }
         Some(over)
     }
