@@ -124,12 +124,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 pub(crate) fn open(spec: &FileSpec) -> Result<(AppendFile, OpenReport), OpenError> {
     let path = &spec.path;
-    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        return Err(OpenError::NoFileName { path: path.clone() });
-    }
-    let encoder = encoder(spec)?;
-    let header = encoded_header(spec, &encoder)?;
-    refuse_odd(path)?;
+    let (encoder, header) = examine(spec)?;
     make_parents(spec)?;
 
     let mut lock = lock(spec)?;
@@ -159,16 +154,23 @@ pub(crate) fn open(spec: &FileSpec) -> Result<(AppendFile, OpenReport), OpenErro
 /// Whether a file could be opened, as far as that can be said without changing it or what lies beside it, but for its
 /// sidecar.
 pub(crate) fn check(spec: &FileSpec) -> Result<(), OpenError> {
+    examine(spec)?;
+    if spec.path.exists() {
+        drop(lock(spec)?);
+    }
+    Ok(())
+}
+
+/// What can be said of a file before anything is made, locked or looked into.
+fn examine(spec: &FileSpec) -> Result<(Encoder, Option<Encoded>), OpenError> {
     let path = &spec.path;
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(OpenError::NoFileName { path: path.clone() });
     }
-    encoded_header(spec, &encoder(spec)?)?;
+    let encoder = encoder(spec)?;
+    let header = encoded_header(spec, &encoder)?;
     refuse_odd(path)?;
-    if path.exists() {
-        drop(lock(spec)?);
-    }
-    Ok(())
+    Ok((encoder, header))
 }
 
 fn encoder(spec: &FileSpec) -> Result<Encoder, OpenError> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use lockkeeper::ProcessSpec;
-use lockkeeper::manifest::Manifest;
+use lockkeeper::manifest::{Manifest, expand};
 
 use super::options::{GrantOptions, HostOptions, processes};
 use super::session::{ExitCodes, Plan, Session, View};
@@ -52,9 +52,7 @@ impl Run {
         let program = session.load(&self.what)?;
         let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
         let processes = (0..count).map(|rank| {
-            let expand =
-                |text: &String| text.replace("{rank}", &rank.to_string()).replace("{count}", &count.to_string());
-            let args = self.args.iter().map(expand).collect();
+            let args = self.args.iter().map(|text| expand(text, rank, count)).collect();
             (program.clone(), ProcessSpec { name: name.clone(), rank, count, args, ..spec.clone() })
         });
         let view = if count == 1 && !self.host.json { View::Raw } else { View::Tagged };

@@ -119,10 +119,11 @@ impl Session {
         });
         let Running { mut exits, unstartable, .. } = run;
         exits.sort_by_key(|exit| exit.id);
+        self.output.finish();
         if let ([], Some(why)) = (&exits[..], unstartable.first()) {
+            self.output.drain();
             bail!("{why}; nothing was started");
         }
-        self.output.finish();
         let ran = Ran { planned: plan.processes.len(), exits: &exits, unstartable: &unstartable };
         let summary = Summary::new(&job, ran, &self.tally, started.elapsed());
         match plan.view {

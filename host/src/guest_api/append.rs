@@ -94,9 +94,7 @@ impl ProcessState {
         };
         Ok(appended.into())
     }
-}
 
-impl ProcessState {
     /// The guest is told a word; whoever looks at the host is told the path and the cause.
     fn tell(&self, file: &GrantedFile, error: &AppendError<ClaimError>) {
         if matches!(error, AppendError::Io { .. } | AppendError::Changed { .. } | AppendError::Latched { .. }) {

@@ -185,7 +185,8 @@ pub fn format_of(path: &Path) -> Format {
     }
 }
 
-fn expand(text: &str, rank: u32, count: u32) -> String {
+/// Puts a process's own rank and the size of its group where a text says `{rank}` and `{count}`.
+pub fn expand(text: &str, rank: u32, count: u32) -> String {
     text.replace("{rank}", &rank.to_string()).replace("{count}", &count.to_string())
 }
 

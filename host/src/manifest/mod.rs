@@ -18,7 +18,7 @@ use toml::Spanned;
 use crate::byte_size::ByteSize;
 use crate::process::Placement;
 pub use diagnose::ManifestError;
-pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, format_of, parse_dir};
+pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, expand, format_of, parse_dir};
 
 /// The version of the format that this host reads.
 pub const MANIFEST_VERSION: u32 = 1;
