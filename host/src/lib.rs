@@ -32,7 +32,8 @@
 //! # }
 //! ```
 //!
-//! The library does not print, exit or read the environment. It installs a handler for `SIGXFSZ`, so that a limit on the
+//! The library does not print, exit or read the environment, but for where the system keeps temporary files: the inputs of
+//! a process are linked there. It installs a handler for `SIGXFSZ`, so that a limit on the
 //! size of files is an error and not the end of the host.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::exit)]

@@ -43,6 +43,14 @@ fn with_bound(barge_bound: Duration) -> (Arc<LockTable>, LockId) {
     (table, lock)
 }
 
+/// Several mutexes without barging in one table.
+fn several<const N: usize>() -> (Arc<LockTable>, [LockId; N]) {
+    let table = Arc::new(LockTable::new(Limits::default()));
+    let config = MutexConfig { barge_bound: Duration::ZERO };
+    let locks = [(); N].map(|()| table.create_mutex(config, FenceBlock { start: 1, end: 100 }));
+    (table, locks)
+}
+
 fn hold(table: &Arc<LockTable>, owner: OwnerId, lock: LockId, now: Instant) -> Acquired {
     match table.acquire(owner, lock, now) {
         Ok(Acquisition::Ready(acquired)) => acquired,
@@ -344,9 +352,7 @@ fn shutdown_against_grant() {
 #[test]
 fn two_requests_that_close_one_circle() {
     explore(|now| {
-        let table = Arc::new(LockTable::new(Limits::default()));
-        let config = MutexConfig { barge_bound: Duration::ZERO };
-        let [first, second] = [1, 1000].map(|start| table.create_mutex(config, FenceBlock { start, end: start + 100 }));
+        let (table, [first, second]) = several();
         let _ = hold(&table, A, first, now);
         let _ = hold(&table, B, second, now);
         let other = thread::spawn({
@@ -386,9 +392,7 @@ fn ask_or_give_up(table: &Arc<LockTable>, owner: OwnerId, wanted: LockId, held: 
 #[test]
 fn a_circle_against_the_timeout_of_a_member() {
     explore(|now| {
-        let table = Arc::new(LockTable::new(Limits::default()));
-        let config = MutexConfig { barge_bound: Duration::ZERO };
-        let [first, second] = [1, 1000].map(|start| table.create_mutex(config, FenceBlock { start, end: start + 100 }));
+        let (table, [first, second]) = several();
         let _ = hold(&table, A, first, now);
         let _ = hold(&table, B, second, now);
         let mut member = queue(&table, B, first, now);
@@ -419,10 +423,7 @@ fn a_circle_against_the_timeout_of_a_member() {
 #[test]
 fn a_circle_whose_edges_never_stood_together() {
     explore(|now| {
-        let table = Arc::new(LockTable::new(Limits::default()));
-        let config = MutexConfig { barge_bound: Duration::ZERO };
-        let [of_a, of_b, of_c, of_d] =
-            [1, 1_000, 2_000, 3_000].map(|start| table.create_mutex(config, FenceBlock { start, end: start + 100 }));
+        let (table, [of_a, of_b, of_c, of_d]) = several();
         let _ = hold(&table, A, of_a, now);
         let _ = hold(&table, B, of_b, now);
         let _ = hold(&table, C, of_c, now);
