@@ -1,12 +1,13 @@
-//! Which process may name which lock and which file.
+//! Which process may name which lock, which value and which file.
 //!
-//! A job declares locks and files by name; a process reaches those that were granted to it and no others. For a process
+//! A job declares locks, values and files by name; a process reaches those that were granted to it and no others. For a process
 //! "does not exist" and "was not granted" are the same answer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use lockkeeper_journal::AppendFile;
+use lockkeeper_locks::{Array, Value};
 
 use crate::name::Name;
 use crate::scope::ScopedLock;
@@ -15,7 +16,22 @@ use crate::scope::ScopedLock;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rights {
     pub(crate) locks: HashMap<Name, Arc<ScopedLock>>,
+    pub(crate) values: HashMap<Name, GrantedValue>,
     pub(crate) files: HashMap<Name, Arc<GrantedFile>>,
+}
+
+/// A value or an array of a job.
+#[derive(Clone, Debug)]
+pub(crate) struct GrantedValue {
+    pub(crate) shared: Shared,
+    /// The lock without which nobody changes it.
+    pub(crate) requires: Option<Arc<ScopedLock>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Shared {
+    Value(Arc<Value>),
+    Array(Arc<Array>),
 }
 
 /// An append file of a job.

@@ -23,7 +23,7 @@ pub(crate) struct Host {
     pub(crate) own_dirs: Vec<PathBuf>,
     /// None once the host shuts down: nothing new starts then.
     shards: Mutex<Option<Shards>>,
-    ticker: Ticker,
+    pub(crate) ticker: Ticker,
     alive: Mutex<HashMap<ProcessId, Arc<Control>>>,
     nobody_alive: Condvar,
     next_process: AtomicU64,
@@ -75,16 +75,19 @@ impl Host {
         // Held to the end, so that a shutdown sees this process or prevents it.
         let shards = self.shards();
         let Some(shards) = shards.as_ref() else {
+            prepared.watch.end(prepared.state.id());
             return Err(ShuttingDown);
         };
-        let (id, control) = (prepared.state.id(), prepared.control.clone());
+        let (id, control, watch) = (prepared.state.id(), prepared.control.clone(), prepared.watch.clone());
         let started = Instant::now();
         let deadline = prepared.timeout.and_then(|timeout| started.checked_add(timeout));
         self.alive().insert(id, control.clone());
         self.ticker.begin(id, &control, deadline);
         let host = self.clone();
         shards.spawn(place(shards), move || async move {
-            control.publish(Arc::new(crate::process::run(prepared, started).await));
+            let exit = Arc::new(crate::process::run(prepared, started).await);
+            watch.end(id);
+            control.publish(exit);
             host.ticker.end(id, deadline);
             let mut alive = host.alive();
             alive.remove(&id);
@@ -93,6 +96,12 @@ impl Host {
             }
         });
         Ok(())
+    }
+
+    /// Ends these processes, as nothing else could.
+    pub(crate) fn stop_stalled(&self, processes: impl Iterator<Item = ProcessId>) {
+        let alive = self.alive();
+        processes.filter_map(|process| alive.get(&process)).for_each(|control| control.stop(Stop::Stalled));
     }
 
     /// Ends everything, as [`crate::Runtime::shut_down`] says.

@@ -17,6 +17,7 @@
 //!         file: FileSpec::new("results.txt", Format::Lines, "my host"),
 //!         requires_lock: Some("results".into()),
 //!     }],
+//!     ..JobSpec::default()
 //! })?;
 //! let process = job.spawn(
 //!     &program,
@@ -53,15 +54,21 @@ mod program;
 mod runtime;
 mod scope;
 mod shard;
+mod stall;
+mod turn;
 
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use ids::ProcessId;
-pub use job::{AppendSpec, Job, JobError, JobSpec, LockSpec, SpawnError};
+pub use job::{
+    AppendSpec, DEPTH_MAX, Job, JobError, JobSpec, LockKind, LockSpec, SpawnError, VALUE_BYTES_MAX, ValueContent,
+    ValueSpec,
+};
 pub use lockkeeper_journal::{
     AppendFile, FileSpec, Format, IfExists, OpenError, OpenReport, Parents, Position, RECORD_BYTES_MAX, Torn,
 };
 pub use lockkeeper_locks::{
-    Counters, EndCause, Holder, Limits as LockLimits, LockState, LockView, MutexConfig, Previous, Waiter,
+    AfterDeath, Ask, Counters, Delivery, EndCause, Holder, Limits as LockLimits, LockConfig, LockState, LockView, Mode,
+    Parties, Previous, QueueConfig, Scalar, ScalarKind, Scalars, SemaphoreKind, Waiter, Want,
 };
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use observe::Outcome;
@@ -70,3 +77,4 @@ pub use process::{
 };
 pub use program::{Import, Inspection, Program, ProgramError};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
+pub use stall::Stall;

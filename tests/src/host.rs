@@ -156,7 +156,7 @@ impl TestHost {
     /// A job with locks and files.
     pub fn job_with_files(&self, locks: &[&str], files: Vec<AppendSpec>) -> Job {
         let locks = locks.iter().map(|name| LockSpec { name: (*name).to_owned(), ..LockSpec::default() }).collect();
-        self.runtime.job(JobSpec { locks, files }).expect("a job")
+        self.runtime.job(JobSpec { locks, files, ..JobSpec::default() }).expect("a job")
     }
 
     /// A file of lines in the host's directory, bound to a lock if one is given.

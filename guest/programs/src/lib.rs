@@ -1,8 +1,10 @@
 //! What the test programs in `src/bin` share with each other, and with the tests that check what they wrote.
 //!
-//! Standard library only: the programs whose names begin with `cli` run on any WASI host, and the tests call the same
-//! functions on the machine that runs them. The prefix of a program's name is its suite; each says in its header what
+//! Nothing here calls the host: the programs whose names begin with `cli` run on any WASI host, and the tests call the
+//! same functions on the machine that runs them. The prefix of a program's name is its suite; each says in its header what
 //! it is for.
+
+pub mod sync;
 
 /// Bytes of filler of the longest record.
 pub const FILLER_BYTES_MAX: u64 = 64 * 1024;

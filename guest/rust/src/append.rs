@@ -3,39 +3,9 @@
 //! An append names the hold that it relies on, or says that it relies on none, so that a line that forgot the lock does
 //! not compile. The host checks the claim at the moment of writing.
 
-use std::fmt;
-
 use crate::bindings::lockkeeper::runtime::append as host;
 use crate::error::Error;
-use crate::mutex::{Fence, MutexGuard};
-
-mod sealed {
-    /// Keeps [`super::Hold`] to the types that the contract knows.
-    pub trait Sealed {}
-    impl Sealed for super::MutexGuard<'_> {}
-    impl Sealed for super::Fence {}
-}
-
-/// The hold that an append relies on: a guard, or the [`Fence`] of one.
-///
-/// A guard is what you want: it cannot be used after its release. A bare fence can, and the host then refuses it with
-/// [`Error::LockRequired`], or [`Error::Fenced`] if there was another hold since or this one was taken away.
-pub trait Hold: sealed::Sealed {
-    /// The number of the hold.
-    fn fence(&self) -> Fence;
-}
-
-impl Hold for MutexGuard<'_> {
-    fn fence(&self) -> Fence {
-        MutexGuard::fence(self)
-    }
-}
-
-impl Hold for Fence {
-    fn fence(&self) -> Fence {
-        *self
-    }
-}
+use crate::hold::{Fence, Hold};
 
 /// Where a record went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +15,8 @@ pub struct Appended {
     /// The bytes that it takes, its end included; of a batch, all of them.
     pub length: u64,
     /// Its number among the records that this host has written to this file since it was opened, from 1; of a batch,
-    /// that of the first of them. Where the job holds records back until the process ends well, offset and sequence count
-    /// from the start of what is held back.
+    /// that of the first of them. Where the job holds records back until the process ends well, offset and sequence
+    /// count from the start of what is held back.
     pub sequence: u64,
 }
 
@@ -91,6 +61,7 @@ pub struct Position {
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 pub struct AppendFile {
     handle: host::AppendFile,
 }
@@ -232,12 +203,6 @@ impl AppendFile {
         let records: Vec<R> = records.into_iter().collect();
         let records: Vec<&[u8]> = records.iter().map(AsRef::as_ref).collect();
         answer(self.handle.append_batch(&records, fence.map(Fence::get)))
-    }
-}
-
-impl fmt::Debug for AppendFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AppendFile").finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::bindings::lockkeeper::runtime::types as wit;
-use crate::mutex::Fence;
+use crate::hold::Fence;
 use crate::process::ProcessId;
 
 /// Mirrors an `enum` of the contract: its cases, the way from there, and the contract's word for each, in one place.
@@ -185,9 +185,10 @@ pub enum Error {
     Cancelled,
     /// Nobody holds the lock that was to be released.
     NotHeld,
-    /// Another process holds the lock that was to be released.
+    /// Another process holds the lock that was to be released, or this one does not hold the lock of the condition.
     NotOwner,
-    /// More permits were to be released than the bound allows. None was.
+    /// More permits were to be released than the bound allows, more counted down than is left, or more items finished
+    /// than were put. Nothing was done.
     OverRelease,
     /// An argument makes no sense; the text says which and why. Nothing was done.
     InvalidArgument(String),
@@ -205,7 +206,7 @@ pub enum Error {
     Lost(EndCause),
     /// The fence is not the one of a live hold any more; this is the latest known. Nothing was written.
     Fenced(Fence),
-    /// The file is bound to a lock, named here, that this process does not hold. Nothing was written.
+    /// The file, value or array is bound to a lock, named here, that this process does not hold. Nothing was changed.
     LockRequired(String),
     /// An index or a value does not fit.
     OutOfRange,
@@ -316,8 +317,12 @@ impl fmt::Display for Error {
             Self::TimedOut => f.write_str("the time ran out first: wait longer, or hold locks for a shorter time"),
             Self::Cancelled => f.write_str("this process is being ended, or the host shuts down: stop"),
             Self::NotHeld => f.write_str("nobody holds this lock: acquire it before you release it"),
-            Self::NotOwner => f.write_str("another process holds this lock: only its owner can release it"),
-            Self::OverRelease => f.write_str("more permits released than the bound allows: release what was acquired"),
+            Self::NotOwner => f.write_str(
+                "this process does not hold this lock: only its owner can release it, or wait and notify under it",
+            ),
+            Self::OverRelease => {
+                f.write_str("more given back than was taken, or than the bound allows: give back what was taken")
+            }
             Self::InvalidArgument(why) => write!(f, "invalid argument: {why}"),
             Self::InvalidName(name) => {
                 write!(f, "invalid name ({name}): use 1 to 64 bytes of A-Z a-z 0-9 . _ / -")
@@ -344,7 +349,7 @@ impl fmt::Display for Error {
                 write!(f, "this hold is over (the lock is at fence {latest}), nothing was written: acquire it again")
             }
             Self::LockRequired(lock) => {
-                write!(f, "this file is bound to the lock `{lock}`, nothing was written: acquire it first")
+                write!(f, "this is bound to the lock `{lock}`, and nothing was changed: acquire it first")
             }
             Self::OutOfRange => f.write_str("the index or the value does not fit"),
             Self::AlreadyStarted => f.write_str("the process was started before: start each one once"),

@@ -1,56 +1,11 @@
 //! A lock with one owner at a time, and the guard that stands for holding it.
-//!
-//! The owner is the process, and the host keeps the lock. A guard is therefore a courtesy: it releases early and makes
-//! the careless line not compile. If it never runs, the hold ends with the process all the same.
 
-use std::fmt;
 use std::time::Duration;
 
-use crate::bindings::lockkeeper::runtime::{mutex as host, types as wit};
-use crate::error::{EndCause, Error};
-use crate::process::ProcessId;
-
-/// The number of an acquisition: a later owner of a lock always has the greater one, also after the host was restarted.
-///
-/// A fence is a claim, not a right: the host compares it with its own record, so a made-up number opens nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fence(u64);
-
-impl Fence {
-    /// The fence of this number, as [`Fence::get`] gave it.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Its number, to send or store.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for Fence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Who held the lock last without releasing it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Abandonment {
-    /// How that hold ended.
-    pub how: EndCause,
-    /// The process whose hold it was.
-    pub who: ProcessId,
-}
-
-/// In what state the last owner left what the lock protects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Previous {
-    /// It was released by its owner, or never held.
-    Clean,
-    /// Its owner ended, or lost it, while it held the lock: the data may be half-written.
-    Abandoned(Abandonment),
-}
+use crate::bindings::lockkeeper::runtime::mutex as host;
+use crate::condition::{self, ConditionGuard};
+use crate::error::Error;
+use crate::hold::{Acquired, Fence, Hold, Previous, nanoseconds, sealed};
 
 /// A handle of one mutex of the job. Open it once and keep it; opening acquires nothing.
 ///
@@ -68,6 +23,7 @@ pub enum Previous {
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 pub struct Mutex {
     handle: host::Mutex,
 }
@@ -115,7 +71,7 @@ impl Mutex {
     /// ```
     pub fn try_lock(&self) -> Result<Option<MutexGuard<'_>>, Error> {
         let acquired = self.handle.try_acquire().map_err(Error::from_wit)?;
-        Ok(acquired.map(|acquired| MutexGuard::new(self, acquired)))
+        Ok(acquired.map(|acquired| MutexGuard { mutex: self, hold: Acquired::from_wit(acquired) }))
     }
 
     /// Acquires the mutex, and waits for it no longer than `timeout`, measured on a clock that never steps. Zero does
@@ -125,7 +81,7 @@ impl Mutex {
     ///
     /// [`Error::TimedOut`], and as [`Mutex::lock`].
     pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_>, Error> {
-        self.acquire(u64::try_from(timeout.as_nanos()).ok())
+        self.acquire(nanoseconds(timeout))
     }
 
     /// Acquires the mutex, calls `work` with the guard, and releases the mutex again, also if `work` fails. What `work`
@@ -175,15 +131,19 @@ impl Mutex {
         self.handle.release(None).map_err(Error::from_wit)
     }
 
+    /// As [`MutexGuard::mark_consistent`], where there is no guard: after [`std::mem::forget`], or for a part of a
+    /// [`MultiLock`](crate::MultiLock).
+    ///
+    /// # Errors
+    ///
+    /// As [`Mutex::release`].
+    pub fn mark_consistent(&self) -> Result<(), Error> {
+        self.handle.mark_consistent().map_err(Error::from_wit)
+    }
+
     fn acquire(&self, timeout_ns: Option<u64>) -> Result<MutexGuard<'_>, Error> {
         let acquired = self.handle.acquire(timeout_ns).map_err(Error::from_wit)?;
-        Ok(MutexGuard::new(self, acquired))
-    }
-}
-
-impl fmt::Debug for Mutex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex").finish_non_exhaustive()
+        Ok(MutexGuard { mutex: self, hold: Acquired::from_wit(acquired) })
     }
 }
 
@@ -192,29 +152,13 @@ impl fmt::Debug for Mutex {
 #[must_use = "dropping the guard releases the mutex at once"]
 pub struct MutexGuard<'a> {
     mutex: &'a Mutex,
-    fence: Fence,
-    previous: Previous,
+    hold: Acquired,
 }
 
-impl<'a> MutexGuard<'a> {
-    fn new(mutex: &'a Mutex, acquired: wit::Acquired) -> Self {
-        let previous = match acquired.previous {
-            wit::Previous::Clean => Previous::Clean,
-            wit::Previous::Abandoned(last) => {
-                Previous::Abandoned(Abandonment { how: EndCause::from_wit(last.how), who: ProcessId::new(last.who) })
-            }
-        };
-        Self { mutex, fence: Fence::new(acquired.fence), previous }
-    }
-
-    /// Ends this hold, and no later one.
-    fn release(&self) -> Result<(), Error> {
-        self.mutex.handle.release(Some(self.fence.get())).map_err(Error::from_wit)
-    }
-
+impl MutexGuard<'_> {
     /// The number of this hold.
     pub fn fence(&self) -> Fence {
-        self.fence
+        self.hold.fence
     }
 
     /// In what state the last owner left what the lock protects.
@@ -233,7 +177,33 @@ impl<'a> MutexGuard<'a> {
     /// # }
     /// ```
     pub fn previous(&self) -> Previous {
-        self.previous
+        self.hold.previous
+    }
+
+    /// Says that what the mutex protects is consistent again, after [`Previous::Abandoned`]. It matters for a mutex
+    /// with the policy `poison`: released without this, it is [`Error::NotRecoverable`] for everyone from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`], [`Error::NotOwner`] or [`Error::NotHeld`] when the hold was taken away before.
+    ///
+    /// ```no_run
+    /// use lockkeeper_guest::{Error, Mutex, Previous};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let repair = || {};
+    /// let lock = Mutex::open("ledger")?;
+    /// let guard = lock.lock()?;
+    /// if let Previous::Abandoned(_) = guard.previous() {
+    ///     repair();
+    ///     guard.mark_consistent()?;
+    /// }
+    /// guard.unlock()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn mark_consistent(&self) -> Result<(), Error> {
+        self.mutex.mark_consistent()
     }
 
     /// Releases the mutex, and says whether this process still had it. Dropping the guard releases it too, silently.
@@ -247,7 +217,32 @@ impl<'a> MutexGuard<'a> {
         std::mem::forget(self);
         answer
     }
+
+    /// Ends this hold, and no later one.
+    fn release(&self) -> Result<(), Error> {
+        self.mutex.handle.release(Some(self.hold.fence.get())).map_err(Error::from_wit)
+    }
 }
+
+impl sealed::Sealed for MutexGuard<'_> {}
+
+impl Hold for MutexGuard<'_> {
+    fn fence(&self) -> Fence {
+        MutexGuard::fence(self)
+    }
+}
+
+impl condition::sealed::Waits for MutexGuard<'_> {
+    fn held(&self) -> Option<Fence> {
+        self.mutex.held()
+    }
+
+    fn renew(&mut self, hold: Acquired) {
+        self.hold = hold;
+    }
+}
+
+impl ConditionGuard for MutexGuard<'_> {}
 
 impl Drop for MutexGuard<'_> {
     fn drop(&mut self) {

@@ -1,5 +1,7 @@
 //! Why a request was refused: one enum per family of calls, each case with its facts.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::ids::{EndCause, Fence, Link, LockId, OwnerId};
@@ -49,6 +51,108 @@ pub enum AcquireError {
     /// The deadline came before the grant.
     #[error("timed out")]
     TimedOut,
+    /// The owner has acquired the lock as often as it may, one within the other.
+    #[error("lock {lock} is held as often as it may be, one acquisition within the other")]
+    DepthExceeded {
+        /// The lock that was asked for.
+        lock: LockId,
+    },
+    /// There can never be so many permits.
+    #[error("semaphore {lock} never has so many permits")]
+    PermitsExceeded {
+        /// The semaphore.
+        lock: LockId,
+    },
+    /// The request makes no sense beside what the owner holds: an upgrade of several reads, or of a write.
+    #[error("lock {lock} is held in a way that cannot be upgraded")]
+    Unfit {
+        /// The lock.
+        lock: LockId,
+    },
+    /// An upgrade of a lock that the owner does not hold.
+    #[error("lock {lock} is not held")]
+    NotHeld {
+        /// The lock.
+        lock: LockId,
+    },
+    /// An owner ended while it held the lock exclusively, and the next one released it without marking it consistent.
+    #[error("lock {lock} was left inconsistent and is closed for good")]
+    NotRecoverable {
+        /// The lock.
+        lock: LockId,
+    },
+    /// The barrier is broken.
+    #[error("the barrier is broken: {cause}")]
+    Broken {
+        /// Why.
+        cause: BrokenCause,
+    },
+    /// The queue is closed, and for a get nothing is left in it.
+    #[error("the queue is closed")]
+    Closed,
+    /// The item is larger than the queue may hold, or the owner has as many unfinished items as it may.
+    #[error("queue {queue} cannot take or give so much")]
+    QueueExceeded {
+        /// The queue.
+        queue: LockId,
+    },
+}
+
+/// Why a barrier is broken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum BrokenCause {
+    /// A party gave up waiting.
+    TimedOut,
+    /// Somebody aborted it.
+    Aborted,
+    /// Somebody reset it while others waited.
+    Reset,
+    /// A party ended.
+    PartyEnded,
+}
+
+impl fmt::Display for BrokenCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "a party gave up waiting",
+            Self::Aborted => "it was aborted",
+            Self::Reset => "it was reset",
+            Self::PartyEnded => "a party ended",
+        })
+    }
+}
+
+/// Why a condition is not waited at, or nobody is notified.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum ConditionError {
+    /// The caller does not hold the lock of the condition, or its hold was taken away.
+    #[error(transparent)]
+    Lock(#[from] ReleaseError),
+    /// The caller cannot wait. It still holds the lock.
+    #[error(transparent)]
+    Wait(#[from] AcquireError),
+}
+
+/// Why a latch is not counted down: fewer are left than were to be counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the latch has only {remaining} left to count")]
+pub struct LatchError {
+    /// What is left.
+    pub remaining: u32,
+}
+
+/// Why an item is not finished.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum TaskDoneError {
+    /// The caller does not have that item.
+    #[error("the caller does not have item {number}")]
+    NotHeld {
+        /// The item.
+        number: u64,
+    },
+    /// Every item that was put is finished.
+    #[error("every item that was put is finished")]
+    OverRelease,
 }
 
 /// Why a lock was not released.
@@ -73,6 +177,12 @@ pub enum ReleaseError {
     Lost {
         /// Why it was taken away.
         how: EndCause,
+    },
+    /// More permits than the caller holds, or than there can be.
+    #[error("more permits of semaphore {lock} than can be given back")]
+    OverRelease {
+        /// The semaphore.
+        lock: LockId,
     },
 }
 

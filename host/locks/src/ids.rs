@@ -141,6 +141,17 @@ pub struct Acquired {
     pub previous: Previous,
 }
 
+/// An item of a queue, as whoever got it is told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Item {
+    /// Its number, in the order of the puts, from 1 on.
+    pub number: u64,
+    /// How often it came back from an owner that had not finished it.
+    pub returned: u32,
+    /// What was put.
+    pub bytes: std::sync::Arc<[u8]>,
+}
+
 /// What one guest may ask of the table. Every limit is named in the error it causes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -156,31 +167,68 @@ impl Default for Limits {
     }
 }
 
-/// How one mutex behaves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MutexConfig {
-    /// How long the waiter at the front may be overtaken by owners that are already running. `ZERO` is strict FIFO.
-    pub barge_bound: Duration,
+/// Where an owner runs: the number of its core's executor. Owners in one place never run at the same time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Place(pub u16);
+
+/// What an owner asks a lock for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ask {
+    /// To have it alone.
+    Exclusive,
+    /// To have it together with other readers.
+    Shared,
+    /// To have alone what it has together with others.
+    Upgrade,
+    /// So many permits.
+    Permits(u32),
 }
 
-impl Default for MutexConfig {
-    fn default() -> Self {
-        Self { barge_bound: Duration::from_millis(1) }
+impl Ask {
+    /// How the lock is held once it is granted.
+    #[must_use]
+    pub const fn mode(self) -> Mode {
+        match self {
+            Self::Exclusive | Self::Upgrade => Mode::Exclusive,
+            Self::Shared => Mode::Shared,
+            Self::Permits(_) => Mode::Permits,
+        }
     }
 }
 
-/// In which state a mutex is; the table of states is in the module `mutex`.
+/// How a lock is held.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mode {
+    /// Alone.
+    Exclusive,
+    /// Together with other readers.
+    Shared,
+    /// Some permits of it.
+    Permits,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+            Self::Permits => "permits",
+        })
+    }
+}
+
+/// In which state a lock is; the table of states is in the module `lock`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LockState {
     /// Nobody holds it and nobody waits.
     Free,
-    /// Nobody holds it; the waiter at the front has been woken and has not come yet.
+    /// The waiter at the front could have it, has been woken and has not come yet.
     HeadWoken,
-    /// Its holder has been told.
+    /// Whoever holds it has been told.
     Held,
     /// It was handed over to a waiter that has not been told yet.
     InFlight,
-    /// It was taken away and is not given on before the host says so.
+    /// A hold was taken away and is not given on before the host says so.
     Revoking,
 }
 
@@ -189,6 +237,10 @@ pub enum LockState {
 pub struct Holder {
     /// Whose hold it is.
     pub owner: OwnerId,
+    /// How it holds the lock.
+    pub mode: Mode,
+    /// How often, one within the other; for a semaphore, how many permits.
+    pub count: u32,
     /// The number of the hold.
     pub fence: Fence,
     /// When it was granted: the latest time that the lock had been given by then.
@@ -202,17 +254,44 @@ pub struct Link {
     pub owner: OwnerId,
     /// The lock that it holds.
     pub holds: LockId,
+    /// How it holds that lock.
+    pub held_as: Mode,
     /// Since when.
     pub since: Instant,
     /// The lock that it waits for.
     pub waits_for: LockId,
+    /// How it asks for that lock.
+    pub asks_as: Mode,
 }
 
-/// Who waits for a lock.
+/// What somebody who waits, waits to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Want {
+    /// To have a lock.
+    Lock(Ask),
+    /// To be notified at a condition.
+    Notification,
+    /// To see an event set.
+    Event,
+    /// To meet the others at a barrier.
+    Barrier,
+    /// To see a latch at zero.
+    Latch,
+    /// To put an item into a queue.
+    Put,
+    /// To get an item out of a queue.
+    Get,
+    /// To see every item of a queue finished.
+    Join,
+}
+
+/// Who waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Waiter {
     /// Who waits.
     pub owner: OwnerId,
+    /// What for.
+    pub want: Want,
     /// Since when.
     pub since: Instant,
 }
@@ -226,7 +305,7 @@ pub struct Counters {
     pub deadlocks: u64,
     /// Requests that had to queue.
     pub contended: u64,
-    /// Requests that took the lock ahead of a waiter within its bound.
+    /// Requests that took the lock, or an item, ahead of a waiter within its bound.
     pub barged: u64,
     /// Direct hand-overs to a waiter.
     pub handed_over: u64,
@@ -238,17 +317,30 @@ pub struct Counters {
     pub cancelled: u64,
     /// Holds that were taken away from an owner that had been told.
     pub abandoned: u64,
+    /// The longest wait that ended with a grant, to the last time that the lock was given.
+    pub longest_wait: Duration,
+    /// The longest hold that has ended.
+    pub longest_hold: Duration,
 }
 
-/// One lock at one instant.
+/// One lock, or any other primitive, at one instant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LockView {
-    /// In which state the lock is.
+    /// In which state it is. What is no lock is free, or its waiter at the front is woken.
     pub state: LockState,
-    /// Who holds it: `Some` in the states held, in flight and revoking. In the last one, whose hold was taken away.
-    pub holder: Option<Holder>,
-    /// Who waits, the next one first. A waiter that the lock is in flight to is the holder and not in here.
+    /// Who holds it, in no order, those included whose hold was taken away and not given on yet, and the one that it is in
+    /// flight to.
+    pub holders: Vec<Holder>,
+    /// Who waits, the next one first.
     pub queue: Vec<Waiter>,
     /// What happened so far.
     pub counters: Counters,
+}
+
+impl LockView {
+    /// Who holds a lock that only one can hold.
+    #[must_use]
+    pub fn holder(&self) -> Option<Holder> {
+        self.holders.first().copied()
+    }
 }

@@ -7,7 +7,7 @@
 //! # What is promised
 //!
 //! * A lock has at most one holder, and every hold has a new [`Fence`], greater than all before it.
-//! * Waiters are served in the order of arrival, within the barging bound of the lock ([`MutexConfig::barge_bound`]).
+//! * Waiters are served in the order of arrival, within the barging bound of the lock ([`LockConfig`]).
 //! * A waiter that is dropped, expires or dies leaves no trace, and a grant or a wake-up on its way to it passes on.
 //! * A hold ends with its owner ([`LockTable::begin_end`]); the next owner is told how ([`Previous`]).
 //! * Between the two halves of taking a hold away nobody is granted, so that the host can raise the floor of every file
@@ -29,34 +29,56 @@
 //!
 //! | module | purpose |
 //! |---|---|
-//! | `ids` | names and plain values |
-//! | `deadlock` | whether a wait could ever end |
-//! | `error` | why a request was refused |
-//! | `fences` | the numbers one lock may still issue |
+//! | `ids`, `kinds` | names and plain values; which primitives there are and how each behaves |
 //! | `queue` | the one wait queue under every primitive, and the wake-ups it owes |
-//! | `mutex` | the state transitions of a mutex; no threads in it |
+//! | `lock` | everything that is held: waiting, fairness, grants, ends; no threads in it |
+//! | `rule`, `mutex`, `rlock`, `rwlock`, `semaphore` | what makes one kind of lock differ from another |
+//! | `holds`, `fences` | who holds one lock; the numbers it may still issue |
+//! | `condition`, `event`, `barrier`, `latch`, `items` | what is waited at and not held |
+//! | `object` | whatever stands behind one id of the table |
 //! | `owners` | which locks an owner holds or asked for |
+//! | `deadlock` | whether a wait could ever end |
 //! | `slots` | locks by id, found without a mutex |
 //! | `table` | the mutexes around all this, and their order |
 //! | `wait` | the future |
+//! | `value`, `array` | numbers and bytes that owners share; nobody waits there |
+//! | `error` | why a request was refused |
 //! | `sync` | the mutex of the standard library, or the model checker's |
 
+mod array;
+mod barrier;
+mod condition;
 mod deadlock;
 mod error;
+mod event;
 mod fences;
+mod holds;
 mod ids;
+mod items;
+mod kinds;
+mod latch;
+mod lock;
 mod mutex;
+mod object;
 mod owners;
 mod queue;
+mod rlock;
+mod rule;
+mod rwlock;
+mod semaphore;
 mod slots;
 mod sync;
 mod table;
+mod value;
 mod wait;
 
-pub use error::{AcquireError, ClaimError, ReleaseError};
+pub use array::{Array, Scalars};
+pub use error::{AcquireError, BrokenCause, ClaimError, ConditionError, LatchError, ReleaseError, TaskDoneError};
 pub use ids::{
-    Acquired, Counters, EndCause, Fence, FenceBlock, Holder, Limits, Link, LockId, LockState, LockView, MutexConfig,
-    OwnerId, Previous, Waiter,
+    Acquired, Ask, Counters, EndCause, Fence, FenceBlock, Holder, Item, Limits, Link, LockId, LockState, LockView,
+    Mode, OwnerId, Place, Previous, Waiter, Want,
 };
-pub use table::{EndedOwner, LockTable, Revoked};
-pub use wait::{Acquisition, Wait};
+pub use kinds::{AfterDeath, Delivery, Kind, LockConfig, Parties, QueueConfig, SemaphoreKind};
+pub use table::{ConditionWait, EndedOwner, LockTable, Notification, Revoked, WaitId};
+pub use value::{Scalar, ScalarKind, Value, ValueError};
+pub use wait::{Acquisition, Given, Index, Passage, Stored, Turn, Wait};

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::ids::{EndCause, LockId, OwnerId};
+use crate::ids::{EndCause, LockId, OwnerId, Place};
 use crate::queue::Ticket;
 use crate::sync::{self, MutexGuard};
 
@@ -28,6 +28,8 @@ pub(crate) type Records = HashMap<OwnerId, Record, BuildHasherDefault<IdHasher>>
 #[derive(Default)]
 pub(crate) struct Record {
     life: Life,
+    /// Where it runs.
+    place: Place,
     /// Never longer than the limit on holds, so a walk is cheaper than a tree.
     marks: Vec<Mark>,
 }
@@ -43,7 +45,7 @@ enum Life {
 ///
 /// | `lost` | meaning | who may leave it |
 /// |---|---|---|
-/// | `None` | it holds the lock, or waits for it with `ticket` | release, the end of the wait: no mark. A revocation: lost |
+/// | `None` | it holds the lock, waits for it with `ticket`, or both | release, the end of the wait: no mark. A revocation: lost |
 /// | `Some` | its hold was taken away and it does not know | the owner, when it is told at its next call: no mark |
 #[derive(Clone, Copy)]
 pub(crate) struct Mark {
@@ -67,14 +69,9 @@ impl Owners {
         &self.shards[owner.get() as usize % SHARDS]
     }
 
-    /// A wait has ended without a grant: its mark goes. Says how the grant was lost, if there was one and the owner
-    /// still runs.
-    pub(crate) fn withdraw(&self, owner: OwnerId, lock: LockId, ticket: Ticket) -> Option<EndCause> {
-        let mut records = sync::lock_unless_broken(&self.shard(owner).0)?;
-        let record = records.get_mut(&owner)?;
-        let mark = record.mark(lock).filter(|mark| mark.ticket == Some(ticket))?;
-        record.unmark(lock);
-        mark.lost.filter(|_| !record.is_ended())
+    /// The same for a destructor: `None` if an invariant was broken under it.
+    pub(crate) fn lock_unless_broken(&self, owner: OwnerId) -> Option<MutexGuard<'_, Records>> {
+        sync::lock_unless_broken(&self.shard(owner).0)
     }
 }
 
@@ -85,6 +82,14 @@ impl Record {
 
     pub(crate) fn end(&mut self) {
         self.life = Life::Ended;
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    pub(crate) fn set_place(&mut self, place: Place) {
+        self.place = place;
     }
 
     pub(crate) fn marks(&self) -> &[Mark] {
@@ -101,13 +106,19 @@ impl Record {
     }
 
     /// Notes that the owner holds the lock, or waits for it.
-    ///
-    /// # Panics
-    ///
-    /// If it had a mark.
     pub(crate) fn ask(&mut self, lock: LockId, ticket: Option<Ticket>) {
-        assert!(self.mark(lock).is_none(), "an owner asks for a lock once");
-        self.marks.push(Mark { lock, ticket, lost: None });
+        match self.marks.iter_mut().find(|mark| mark.lock == lock) {
+            // It holds it, and asks for more.
+            Some(mark) => mark.ticket = ticket.or(mark.ticket),
+            None => self.marks.push(Mark { lock, ticket, lost: None }),
+        }
+    }
+
+    /// Notes that a wait is over and the owner still has something of that lock.
+    pub(crate) fn stop_waiting(&mut self, lock: LockId) {
+        if let Some(mark) = self.marks.iter_mut().find(|mark| mark.lock == lock) {
+            mark.ticket = None;
+        }
     }
 
     /// Notes that the owner has lost the lock and has to be told.

@@ -7,19 +7,34 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::ids::OwnerId;
+use crate::ids::{OwnerId, Place, Waiter, Want};
 
 /// A place in one queue. Later places are greater, and no place is given twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Ticket(u64);
 
+/// A queue gives its places out from the middle of the numbers, as a few stand before all others.
+const MIDDLE: u64 = 1 << 60;
+
+/// How far a queue is searched for a waiter of one place. Whoever stands farther back is found later.
+const SEARCHED: usize = 64;
+
+impl Ticket {
+    /// How many places this one is behind another.
+    pub(crate) fn behind(self, other: Self) -> u64 {
+        self.0 - other.0
+    }
+}
+
 /// Somebody who waits.
 pub(crate) struct Entry {
     pub(crate) owner: OwnerId,
     pub(crate) since: Instant,
+    pub(crate) place: Place,
+    pub(crate) want: Want,
     /// | `waker` | meaning | who may leave it |
     /// |---|---|---|
-    /// | `Some` | asleep: it polled in vain and must be woken to come again | [`Queue::rouse_front`], the removal |
+    /// | `Some` | asleep: it polled in vain and must be woken to come again | [`Queue::rouse`], the removal |
     /// | `None` | on its way: woken since it last polled, or never polled yet | [`Queue::register`], the removal |
     waker: Option<Waker>,
 }
@@ -32,18 +47,37 @@ impl Entry {
     pub(crate) fn is_asleep(&self) -> bool {
         self.waker.is_some()
     }
+
+    pub(crate) fn waiter(&self) -> Waiter {
+        Waiter { owner: self.owner, want: self.want, since: self.since }
+    }
 }
 
 /// Who waits, in the order of arrival. A tree and not a list, so that the 100,000th waiter can leave as cheaply as the
 /// first, and no place has to be kept for those who left.
 pub(crate) struct Queue {
     next: u64,
+    /// Where the places of those begin who stand in the order of arrival.
+    middle: Ticket,
+    /// The place before all that were given.
+    ahead: u64,
     entries: BTreeMap<Ticket, Entry>,
+    /// How many wait in each place of the host.
+    at: Vec<u32>,
+    /// Nobody waits here any more.
+    closed: bool,
 }
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        Self { next: 0, entries: BTreeMap::new() }
+        Self::lane(0)
+    }
+
+    /// A queue whose places are not those of another lane, for a primitive with several.
+    pub(crate) fn lane(lane: u64) -> Self {
+        let middle = MIDDLE * (2 * lane + 1);
+        let (entries, at) = (BTreeMap::new(), Vec::new());
+        Self { next: middle, middle: Ticket(middle), ahead: middle - 1, entries, at, closed: false }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -55,12 +89,67 @@ impl Queue {
     }
 
     /// Queues behind everyone else. The new waiter counts as on its way until it registers.
-    pub(crate) fn push(&mut self, owner: OwnerId, since: Instant) -> Ticket {
+    pub(crate) fn push(&mut self, owner: OwnerId, place: Place, want: Want, since: Instant) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
-        let replaced = self.entries.insert(ticket, Entry { owner, since, waker: None });
-        assert!(replaced.is_none(), "{ticket:?} was given twice");
+        self.insert(ticket, Entry { owner, since, place, want, waker: None });
         ticket
+    }
+
+    /// Queues ahead of everyone else.
+    pub(crate) fn push_ahead(&mut self, owner: OwnerId, place: Place, want: Want, since: Instant) -> Ticket {
+        let ticket = Ticket(self.ahead);
+        self.ahead -= 1;
+        self.insert(ticket, Entry { owner, since, place, want, waker: None });
+        ticket
+    }
+
+    fn insert(&mut self, ticket: Ticket, entry: Entry) {
+        let place = usize::from(entry.place.0);
+        if self.at.len() <= place {
+            self.at.resize(place + 1, 0);
+        }
+        self.at[place] += 1;
+        let replaced = self.entries.insert(ticket, entry);
+        assert!(replaced.is_none(), "{ticket:?} was given twice");
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Option<Entry> {
+        let entry = self.entries.remove(&ticket)?;
+        self.at[usize::from(entry.place.0)] -= 1;
+        Some(entry)
+    }
+
+    /// The place that is given next.
+    pub(crate) fn end(&self) -> Ticket {
+        Ticket(self.next)
+    }
+
+    /// Whether everyone who waits does so in this place.
+    pub(crate) fn is_all_at(&self, place: Place) -> bool {
+        self.at.get(usize::from(place.0)).map_or(0, |at| *at as usize) == self.entries.len()
+    }
+
+    /// The first waiter of a place, if it stands near the front.
+    pub(crate) fn first_at(&self, place: Place) -> Option<Ticket> {
+        self.first(|entry| entry.place == place)
+    }
+
+    /// The first waiter of any other place, if it stands near the front.
+    pub(crate) fn first_not_at(&self, place: Place) -> Option<Ticket> {
+        self.first(|entry| entry.place != place)
+    }
+
+    fn first(&self, is: impl Fn(&Entry) -> bool) -> Option<Ticket> {
+        self.entries.iter().take(SEARCHED).find(|(_, entry)| is(entry)).map(|(ticket, _)| *ticket)
+    }
+
+    pub(crate) fn get(&self, ticket: Ticket) -> Option<&Entry> {
+        self.entries.get(&ticket)
+    }
+
+    pub(crate) fn front_ticket(&self) -> Option<Ticket> {
+        self.entries.first_key_value().map(|(ticket, _)| *ticket)
     }
 
     pub(crate) fn front(&self) -> Option<&Entry> {
@@ -85,39 +174,83 @@ impl Queue {
         wakes.retire(entry.waker.replace(waker));
     }
 
-    /// Wakes the waiter at the front, unless it is on its way anyway. It keeps its place.
+    /// A waiter has looked in vain: notes whom to wake.
+    pub(crate) fn wait(&mut self, ticket: Ticket, waker: &mut Option<Waker>, wakes: &mut Wakes) {
+        self.register(ticket, waker.take().expect("who polls brings a waker"), wakes);
+    }
+
+    /// Wakes a waiter, unless it is on its way anyway. It keeps its place.
+    pub(crate) fn rouse(&mut self, ticket: Ticket, wakes: &mut Wakes) {
+        if let Some(entry) = self.entries.get_mut(&ticket) {
+            wakes.wake(entry.waker.take());
+        }
+    }
+
+    /// Wakes the waiter at the front, unless it is on its way anyway.
     pub(crate) fn rouse_front(&mut self, wakes: &mut Wakes) {
         if let Some(mut front) = self.entries.first_entry() {
             wakes.wake(front.get_mut().waker.take());
         }
     }
 
-    /// Takes the waiter at the front out of the queue and wakes it.
-    pub(crate) fn pop_front(&mut self, wakes: &mut Wakes) -> Option<(Ticket, Entry)> {
-        let (ticket, mut entry) = self.entries.pop_first()?;
+    /// Takes a waiter out, for good, and wakes it.
+    pub(crate) fn take(&mut self, ticket: Ticket, wakes: &mut Wakes) -> Option<Entry> {
+        let mut entry = self.remove(ticket)?;
         wakes.wake(entry.waker.take());
-        Some((ticket, entry))
+        Some(entry)
     }
 
     /// Takes a waiter out that knows it: its waker is not called. Says whether it was in the queue.
-    pub(crate) fn leave(&mut self, ticket: Ticket, wakes: &mut Wakes) -> bool {
-        self.entries.remove(&ticket).is_some_and(|entry| {
-            wakes.retire(entry.waker);
-            true
-        })
-    }
-
-    /// Takes a waiter out that does not know it, and wakes it. Says whether it was in the queue.
-    pub(crate) fn expel(&mut self, ticket: Ticket, wakes: &mut Wakes) -> bool {
-        self.entries.remove(&ticket).is_some_and(|entry| {
-            wakes.wake(entry.waker);
-            true
-        })
+    pub(crate) fn leave(&mut self, ticket: Ticket, wakes: &mut Wakes) -> Option<Entry> {
+        let mut entry = self.remove(ticket)?;
+        wakes.retire(entry.waker.take());
+        Some(entry)
     }
 
     /// Takes everyone out. The caller wakes them outside its mutex: they may be a hundred thousand.
     pub(crate) fn expel_all(&mut self) -> Expelled {
+        self.at.fill(0);
         Expelled(std::mem::take(&mut self.entries))
+    }
+
+    /// Takes everyone out, for good: nobody is to come again.
+    pub(crate) fn close(&mut self) -> Expelled {
+        self.closed = true;
+        self.expel_all()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Takes the first ones out. The caller wakes them outside its mutex.
+    pub(crate) fn expel_first(&mut self, count: usize) -> Expelled {
+        let Some(rest) = self.entries.keys().nth(count).copied() else {
+            return self.expel_all();
+        };
+        let rest = self.entries.split_off(&rest);
+        let first = std::mem::replace(&mut self.entries, rest);
+        for entry in first.values() {
+            self.at[usize::from(entry.place.0)] -= 1;
+        }
+        Expelled(first)
+    }
+
+    /// Asserts what takes a walk through everyone: nobody waits since a time that has not come, and those who did not come
+    /// ahead of the others stand in the order of arrival.
+    pub(crate) fn check(&self, latest: Instant) {
+        assert!(
+            self.entries.values().all(|entry| entry.since <= latest),
+            "nobody waits since a time that has not come"
+        );
+        let in_order = self.entries.range(self.middle..);
+        let mut since: Option<Instant> = None;
+        for (_, entry) in in_order {
+            assert!(since.is_none_or(|since| since <= entry.since), "waiters stand in the order of arrival");
+            since = Some(entry.since);
+        }
+        let places: usize = self.at.iter().map(|at| *at as usize).sum();
+        assert_eq!(places, self.entries.len(), "everyone who waits does so in some place");
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ticket, &Entry)> {
@@ -126,6 +259,7 @@ impl Queue {
 }
 
 /// Everyone who was in a queue, not woken yet.
+#[derive(Default)]
 #[must_use = "whoever was expelled has to be woken"]
 pub(crate) struct Expelled(BTreeMap<Ticket, Entry>);
 
@@ -145,8 +279,8 @@ impl Expelled {
 #[derive(Default)]
 #[must_use = "a wake-up that is not run is lost"]
 pub(crate) struct Wakes {
-    /// At most two: a waiter that is expelled, and the next one, to whom its wake-up passes.
-    call: [Option<Waker>; 2],
+    /// At most three: a waiter that is taken out, and the next ones, here and elsewhere, to whom its wake-up passes.
+    call: [Option<Waker>; 3],
     /// At most one: the waker of the waiter that called.
     retired: Option<Waker>,
 }
@@ -155,7 +289,7 @@ impl Wakes {
     fn wake(&mut self, waker: Option<Waker>) {
         if waker.is_some() {
             let place = self.call.iter_mut().find(|place| place.is_none());
-            *place.expect("one transition wakes at most two waiters") = waker;
+            *place.expect("one transition wakes at most three waiters") = waker;
         }
     }
 

@@ -5,8 +5,9 @@
 
 use std::sync::OnceLock;
 
-use crate::ids::{FenceBlock, LockId, MutexConfig};
-use crate::mutex::Mutex;
+use crate::ids::LockId;
+use crate::object::Object;
+use crate::queue::Expelled;
 use crate::sync;
 
 /// Locks in the first bucket, as a power of two.
@@ -16,7 +17,17 @@ const BUCKETS: usize = 28;
 
 /// One lock behind its mutex, on cache lines of its own.
 #[repr(align(128))]
-pub(crate) struct Slot(pub(crate) sync::Mutex<Mutex>);
+pub(crate) struct Slot(pub(crate) sync::Mutex<Object>, TellsMany);
+
+/// [`Object::tells_many`], for those who must know it before they take the mutex.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct TellsMany(bool);
+
+impl Slot {
+    pub(crate) fn tells_many(&self) -> bool {
+        self.1.0
+    }
+}
 
 pub(crate) struct Slots {
     buckets: [OnceLock<Box<[OnceLock<Slot>]>>; BUCKETS],
@@ -42,18 +53,19 @@ impl Slots {
         }
     }
 
-    /// Adds a mutex. After [`Slots::close`] it is born closed.
-    pub(crate) fn add(&self, config: MutexConfig, fences: FenceBlock) -> LockId {
-        let mut mutex = Mutex::new(config, fences);
+    /// Adds a lock or another primitive. After [`Slots::close`] it is born closed.
+    pub(crate) fn add(&self, mut object: Object) -> LockId {
         let mut created = sync::lock(&self.created);
         if created.phase == Phase::Closed {
-            mutex.close().run();
+            object.close().into_iter().for_each(Expelled::run);
         }
+        let tells_many = TellsMany(object.tells_many());
+        let slot = Slot(sync::Mutex::new(object), tells_many);
         let index = created.count;
         created.count = index.checked_add(1).expect("a table has fewer than 2^32 locks");
         let (bucket, offset) = place(index);
         let bucket = self.buckets[bucket].get_or_init(|| (0..bucket_len(bucket)).map(|_| OnceLock::new()).collect());
-        assert!(bucket[offset].set(Slot(sync::Mutex::new(mutex))).is_ok(), "lock {index} was made twice");
+        assert!(bucket[offset].set(slot).is_ok(), "lock {index} was made twice");
         LockId::new(index)
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use lockkeeper_locks::{AcquireError, Acquisition, FenceBlock, Limits, LockId, LockTable, MutexConfig, OwnerId, Wait};
+use lockkeeper_locks::{AcquireError, Acquisition, FenceBlock, Limits, LockConfig, LockId, LockTable, OwnerId, Wait};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
@@ -32,7 +32,7 @@ impl Graph {
         let limits = Limits { holds_per_owner_max: 1_000, ..Limits::default() };
         let table = Arc::new(LockTable::new(limits));
         // No barging: whoever is released to is known at once.
-        let config = MutexConfig { barge_bound: std::time::Duration::ZERO };
+        let config = LockConfig::bounded(std::time::Duration::ZERO);
         let locks: Vec<_> =
             (0..locks).map(|_| table.create_mutex(config, FenceBlock { start: 1, end: 1 << 40 })).collect();
         Self {
@@ -99,7 +99,7 @@ impl Graph {
     fn release(&mut self, lock: usize) {
         let owner = self.holders[lock].take().expect("it is held");
         self.table.release(id(owner), self.locks[lock], self.now).expect("its owner releases it");
-        let next = self.table.inspect(self.locks[lock]).holder.map(|holder| holder.owner);
+        let next = self.table.inspect(self.locks[lock]).holder().map(|holder| holder.owner);
         if let Some(next) = (0..self.waits.len()).find(|owner| Some(id(*owner)) == next) {
             let (_, mut wait) = self.waits[next].take().expect("who is handed the lock has waited");
             let _ = wait.expire(self.now).expect("it was handed over");

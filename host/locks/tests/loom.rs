@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{
-    AcquireError, Acquired, Acquisition, ClaimError, EndCause, FenceBlock, Limits, LockId, LockState, LockTable,
-    MutexConfig, OwnerId, Previous, ReleaseError, Wait,
+    AcquireError, Acquired, Acquisition, ClaimError, EndCause, FenceBlock, Limits, LockConfig, LockId, LockState,
+    LockTable, OwnerId, Previous, ReleaseError, Wait,
 };
 use loom::future::block_on;
 use loom::thread;
@@ -39,14 +39,14 @@ fn barging() -> (Arc<LockTable>, LockId) {
 
 fn with_bound(barge_bound: Duration) -> (Arc<LockTable>, LockId) {
     let table = Arc::new(LockTable::new(Limits::default()));
-    let lock = table.create_mutex(MutexConfig { barge_bound }, FenceBlock { start: 1, end: 100 });
+    let lock = table.create_mutex(LockConfig::bounded(barge_bound), FenceBlock { start: 1, end: 100 });
     (table, lock)
 }
 
 /// Several mutexes without barging in one table.
 fn several<const N: usize>() -> (Arc<LockTable>, [LockId; N]) {
     let table = Arc::new(LockTable::new(Limits::default()));
-    let config = MutexConfig { barge_bound: Duration::ZERO };
+    let config = LockConfig::bounded(Duration::ZERO);
     let locks = [(); N].map(|()| table.create_mutex(config, FenceBlock { start: 1, end: 100 }));
     (table, locks)
 }

@@ -53,7 +53,7 @@ impl Doctor {
         let config = RuntimeConfig { shards: 1, state_dir: dir.clone(), ..RuntimeConfig::default() };
         let runtime = Runtime::new(config).map_err(|error| error.to_string())?;
         let locks = vec![LockSpec { name: "lockkeeper.doctor".to_owned(), ..LockSpec::default() }];
-        match runtime.job(JobSpec { locks, files: Vec::new() }) {
+        match runtime.job(JobSpec { locks, ..JobSpec::default() }) {
             Ok(_) => Ok(format!("{}, fences can be reserved", dir.display())),
             Err(error) => Err(format!("{error}; choose another one with --state-dir")),
         }
@@ -80,8 +80,8 @@ fn files() -> Finding {
     let runtime = runtime.map_err(|error| error.to_string())?;
     let file = FileSpec::new(dir.path().join("doctor"), Format::Lines, "lockkeeper doctor");
     let spec = || JobSpec {
-        locks: Vec::new(),
         files: vec![AppendSpec { name: "doctor".to_owned(), file: file.clone(), requires_lock: None }],
+        ..JobSpec::default()
     };
     let held = runtime.job(spec()).map_err(|error| error.to_string())?;
     match runtime.job(spec()) {

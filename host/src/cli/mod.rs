@@ -104,6 +104,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<JobError>() {
         Some(JobError::Open { source: OpenError::Busy { .. }, .. }) => EXIT_TRY_LATER,
         Some(JobError::Open { .. } | JobError::Fences { .. }) => EXIT_CANNOT_CREATE,
-        Some(JobError::Name { .. } | JobError::Twice { .. } | JobError::NoSuchLock { .. }) | None => EXIT_USAGE,
+        // What is wrong with the job's description itself.
+        Some(_) | None => EXIT_USAGE,
     }
 }

@@ -168,8 +168,9 @@ impl Summary {
         for exit in &self.exits {
             for denial in &exit.denials {
                 let kind = match denial.kind {
-                    Kind::Lock => "lock",
                     Kind::File => "file",
+                    Kind::Value | Kind::Array => "value",
+                    _ => "lock",
                 };
                 denials.entry((kind, denial.name.as_str())).or_default().push(exit);
             }
@@ -201,6 +202,7 @@ fn group(outcome: &Outcome) -> &'static str {
         Outcome::OutOfMemory { .. } => "out of memory",
         Outcome::TimedOut { .. } => "out of time",
         Outcome::Killed => "killed",
+        Outcome::Stalled => "stalled",
         Outcome::ShutDown => "shut down",
         Outcome::HostFault { .. } => "hit by a host fault",
     }

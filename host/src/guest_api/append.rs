@@ -24,7 +24,7 @@ impl HostAppendFile for ProcessState {
     fn open(&mut self, name: String) -> Result<Resource<FileHandle>, Refusal> {
         let name = Name::new(&name)?;
         let Some(file) = self.rights.files.get(&name).cloned() else {
-            return Err(self.deny(Kind::File, name));
+            return Err(self.deny(Kind::File, name, None));
         };
         self.open_handle(FileHandle(file))
     }
@@ -77,7 +77,7 @@ impl ProcessState {
     ) -> Result<append::Appended, Refusal> {
         let file = self.table.get(file)?.0.clone();
         let record = encode(&file.file)?;
-        let (table, owner) = (self.scope.table(), self.owner());
+        let (table, owner) = (self.actor.scope.table(), self.owner());
         let check = || check_claim(table, owner, &file, claim.map(Fence::new));
         let appended = match &mut self.held_back {
             None => {
@@ -98,7 +98,7 @@ impl ProcessState {
     /// The guest is told a word; whoever looks at the host is told the path and the cause.
     fn tell(&self, file: &GrantedFile, error: &AppendError<ClaimError>) {
         if matches!(error, AppendError::Io { .. } | AppendError::Changed { .. } | AppendError::Latched { .. }) {
-            self.events.emit(|| Event::AppendFailed {
+            self.actor.events.emit(|| Event::AppendFailed {
                 process: self.id(),
                 file: file.name.clone(),
                 error: error.to_string(),

@@ -3,7 +3,9 @@
 use std::io;
 
 use lockkeeper_journal::{AppendError, InvalidRecord};
-use lockkeeper_locks::{AcquireError, Acquired, ClaimError, EndCause, Previous, ReleaseError};
+use lockkeeper_locks::{
+    AcquireError, Acquired, BrokenCause, ClaimError, ConditionError, EndCause, Mode, Previous, ReleaseError,
+};
 use wasmtime::component::ResourceTableError;
 
 use crate::bindings::lockkeeper::runtime::types;
@@ -71,6 +73,17 @@ impl From<AcquireError> for Refusal {
             AcquireError::Cancelled => types::Error::Cancelled,
             AcquireError::Lost { how } => types::Error::Lost(how.into()),
             AcquireError::TimedOut => types::Error::TimedOut,
+            AcquireError::DepthExceeded { .. } => types::Error::Limit(types::LimitKind::Depth),
+            AcquireError::PermitsExceeded { .. } => types::Error::Limit(types::LimitKind::Permits),
+            AcquireError::QueueExceeded { .. } => types::Error::Limit(types::LimitKind::Queue),
+            AcquireError::Unfit { .. } => types::Error::InvalidArgument(
+                "only a process that reads once, and does not write, can upgrade; release the inner reads first"
+                    .to_owned(),
+            ),
+            AcquireError::NotHeld { .. } => types::Error::NotHeld,
+            AcquireError::NotRecoverable { .. } => types::Error::NotRecoverable,
+            AcquireError::Broken { cause } => types::Error::Broken(cause.into()),
+            AcquireError::Closed => types::Error::Closed,
         })
     }
 }
@@ -81,7 +94,19 @@ impl From<ReleaseError> for Refusal {
             ReleaseError::NotHeld { .. } => types::Error::NotHeld,
             ReleaseError::NotOwner { .. } => types::Error::NotOwner,
             ReleaseError::Lost { how } => types::Error::Lost(how.into()),
+            ReleaseError::OverRelease { .. } => types::Error::OverRelease,
         })
+    }
+}
+
+/// To wait, or to notify, one holds the lock; whether somebody else does is not said.
+impl From<ConditionError> for Refusal {
+    fn from(error: ConditionError) -> Self {
+        match error {
+            ConditionError::Lock(ReleaseError::NotHeld { .. }) => Self::Guest(types::Error::NotOwner),
+            ConditionError::Lock(error) => error.into(),
+            ConditionError::Wait(error) => error.into(),
+        }
     }
 }
 
@@ -146,17 +171,16 @@ impl From<Acquired> for types::Acquired {
     }
 }
 
-/// All locks are mutexes.
 impl From<Waiting> for types::Wait {
     fn from(waiting: Waiting) -> Self {
         Self {
             process: waiting.process.get(),
             name: waiting.name.to_string(),
             holds: waiting.holds.to_string(),
-            held_as: types::Mode::Exclusive,
+            held_as: waiting.held_as.into(),
             held_for: u64::try_from(waiting.held_for.as_nanos()).unwrap_or(u64::MAX),
             waits_for: waiting.waits_for.to_string(),
-            asks_as: types::Mode::Exclusive,
+            asks_as: waiting.asks_as.into(),
         }
     }
 }
@@ -171,6 +195,27 @@ impl From<EndCause> for types::EndCause {
             EndCause::Expired => Self::Expired,
             EndCause::HostDied => Self::HostDied,
             EndCause::Other => Self::Other,
+        }
+    }
+}
+
+impl From<Mode> for types::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Exclusive => Self::Exclusive,
+            Mode::Shared => Self::Shared,
+            Mode::Permits => Self::Permits,
+        }
+    }
+}
+
+impl From<BrokenCause> for types::BrokenCause {
+    fn from(cause: BrokenCause) -> Self {
+        match cause {
+            BrokenCause::TimedOut => Self::TimedOut,
+            BrokenCause::Aborted => Self::Aborted,
+            BrokenCause::Reset => Self::Reset,
+            BrokenCause::PartyEnded => Self::PartyEnded,
         }
     }
 }

@@ -1,6 +1,9 @@
-//! What the handles of locks and files have in common: the limit on their number, and the answer for a name that was not
-//! granted.
+//! What the handles of locks, values and files have in common: how they are opened, the limit on their number, and the answer
+//! for a name that was not granted.
 
+use std::sync::Arc;
+
+use lockkeeper_locks::Fence;
 use wasmtime::component::Resource;
 
 use super::Refusal;
@@ -8,13 +11,29 @@ use crate::bindings::lockkeeper::runtime::types;
 use crate::name::Name;
 use crate::observe::{Denial, Event, Kind};
 use crate::process::ProcessState;
+use crate::scope::ScopedLock;
 
 impl ProcessState {
+    /// Opens what the job calls `name` among its locks, if it is of this kind.
+    pub(super) fn open_lock<H: Send + 'static>(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        handle: impl FnOnce(Arc<ScopedLock>) -> H,
+    ) -> Result<Resource<H>, Refusal> {
+        let name = Name::new(name)?;
+        match self.rights.locks.get(&name).cloned() {
+            Some(lock) if Kind::of(lock.kind) == kind => self.open_handle(handle(lock)),
+            Some(lock) => Err(self.deny(kind, name, Some(Kind::of(lock.kind)))),
+            None => Err(self.deny(kind, name, None)),
+        }
+    }
+
     /// Notes that the process was refused something, for the summary, and says what the guest is told.
-    pub(super) fn deny(&mut self, kind: Kind, name: Name) -> Refusal {
-        let denial = Denial { kind, name };
+    pub(super) fn deny(&mut self, kind: Kind, name: Name, declared_as: Option<Kind>) -> Refusal {
+        let denial = Denial { kind, name, declared_as };
         if self.denials.note(&denial) {
-            self.events.emit(|| Event::Denied { process: self.id(), denial });
+            self.actor.events.emit(|| Event::Denied { process: self.id(), denial });
         }
         types::Error::Denied.into()
     }
@@ -32,5 +51,15 @@ impl ProcessState {
         self.table.delete(handle)?;
         self.handles -= 1;
         Ok(())
+    }
+
+    /// Whether a guest that names a hold by its fence means the one that it has. Between this look and what it then asks
+    /// for nothing is granted to this process: it is here.
+    pub(super) fn check_guard(&self, lock: &ScopedLock, guard: Option<types::Fence>) -> Result<(), Refusal> {
+        let Some(guard) = guard.map(Fence::new) else { return Ok(()) };
+        match self.actor.scope.table().held(self.owner(), lock.id) {
+            Some(hold) if hold.fence != guard => Err(types::Error::Fenced(hold.fence.get()).into()),
+            _ => Ok(()),
+        }
     }
 }

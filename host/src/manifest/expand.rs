@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lockkeeper_journal::{FileSpec, Format, IfExists, Parents};
-use lockkeeper_locks::MutexConfig;
+use lockkeeper_locks::LockConfig;
 use toml::Spanned;
 
 use super::diagnose::{at, unknown_word};
@@ -45,8 +45,8 @@ impl Manifest {
         for (name, lock) in &self.lock {
             self.check_name(name)?;
             let LockKind::Mutex = lock.kind;
-            let barge_bound = lock.barge_bound.unwrap_or(MutexConfig::default().barge_bound);
-            job.locks.push(LockSpec { name: name.get_ref().clone(), config: MutexConfig { barge_bound } });
+            let config = lock.barge_bound.map_or(LockConfig::default(), LockConfig::bounded);
+            job.locks.push(LockSpec { name: name.get_ref().clone(), config, ..LockSpec::default() });
         }
         for (name, file) in &self.file {
             self.check_name(name)?;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockkeeper_locks::{EndCause, Previous};
+use lockkeeper_locks::{Ask, EndCause, Mode, Previous, Want};
 use serde::{Serialize, Serializer};
 
 use crate::ids::ProcessId;
@@ -72,6 +72,27 @@ pub enum Event {
         /// The lock.
         lock: Name,
     },
+    /// A hold has lasted for half of the time that its lock allows. At the end of it, it is taken away.
+    HoldLong {
+        /// Whose hold it is.
+        process: ProcessId,
+        /// The lock.
+        lock: Name,
+        /// The fence of the hold.
+        fence: u64,
+        /// How long it has lasted.
+        held_for: Duration,
+        /// How long it may.
+        max_hold: Duration,
+    },
+    /// Every process of a job waits for another one, and nothing that the host knows of could end that, but for what
+    /// `ends_by_itself` says.
+    Stalled {
+        /// Who waits for what.
+        waits: Vec<StalledProcess>,
+        /// Whether a time limit of a process or of a hold is still to come that may let others go on.
+        ends_by_itself: bool,
+    },
     /// A hold was taken away from its owner. Nobody else has the lock yet, and the old owner can write no more.
     HoldEnded {
         /// Whose hold it was.
@@ -108,10 +129,70 @@ pub struct Waiting {
     pub name: Arc<str>,
     /// The lock that it holds.
     pub holds: Name,
+    /// How it holds that lock.
+    #[serde(serialize_with = "as_text")]
+    pub held_as: Mode,
     /// For how long it has held it.
     pub held_for: Duration,
     /// The lock that it waits for.
     pub waits_for: Name,
+    /// How it asks for that lock.
+    #[serde(serialize_with = "as_text")]
+    pub asks_as: Mode,
+}
+
+/// A process of a job that stands still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StalledProcess {
+    /// The process.
+    pub process: ProcessId,
+    /// Its name.
+    #[serde(serialize_with = "as_text")]
+    pub name: Arc<str>,
+    /// The lock, or the other primitive, that it waits at.
+    pub waits_at: Name,
+    /// What it waits for there.
+    #[serde(serialize_with = "as_text")]
+    pub waits_for: WaitsFor,
+    /// For how long.
+    pub waited: Duration,
+    /// The locks that it holds meanwhile.
+    pub holds: Vec<Held>,
+}
+
+/// A lock that a process holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// The lock.
+    pub lock: Name,
+    /// How.
+    #[serde(serialize_with = "as_text")]
+    pub how: Mode,
+}
+
+/// What a process waits for, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitsFor(pub(crate) Want);
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Want::Lock(ask) => match ask {
+                Ask::Exclusive => f.write_str("the lock"),
+                Ask::Shared => f.write_str("the lock, to read"),
+                Ask::Upgrade => f.write_str("the other readers to end"),
+                Ask::Permits(1) => f.write_str("a permit"),
+                Ask::Permits(count) => write!(f, "{count} permits"),
+            },
+            Want::Notification => f.write_str("a notification"),
+            Want::Event => f.write_str("the event to be set"),
+            Want::Barrier => f.write_str("the other parties"),
+            Want::Latch => f.write_str("the latch to reach zero"),
+            Want::Put => f.write_str("room for an item"),
+            Want::Get => f.write_str("an item"),
+            Want::Join => f.write_str("all items to be finished"),
+        }
+    }
 }
 
 /// A lock or a file that a process asked for and did not get.
@@ -121,22 +202,80 @@ pub struct Denial {
     pub kind: Kind,
     /// The name that the process used.
     pub name: Name,
+    /// What the job declares under this name and grants to the process, if it is something of another kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declared_as: Option<Kind>,
 }
 
 /// The kinds of things that a process opens by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A lock.
+    /// A lock: the table of the manifest in which all that is waited for is declared.
     Lock,
+    /// A mutex.
+    Mutex,
+    /// A re-entrant lock.
+    Rlock,
+    /// A reader-writer lock.
+    Rwlock,
+    /// A semaphore.
+    Semaphore,
+    /// A condition.
+    Condition,
+    /// An event.
+    Event,
+    /// A barrier.
+    Barrier,
+    /// A latch.
+    Latch,
+    /// A once.
+    Once,
+    /// A queue.
+    Queue,
+    /// A value.
+    Value,
+    /// An array.
+    Array,
     /// An append file.
     File,
+}
+
+impl Kind {
+    /// The kind of a lock of the table.
+    pub(crate) fn of(kind: lockkeeper_locks::Kind) -> Self {
+        use lockkeeper_locks::Kind;
+        match kind {
+            Kind::Mutex => Self::Mutex,
+            Kind::RLock { .. } => Self::Rlock,
+            Kind::RwLock { .. } => Self::Rwlock,
+            Kind::Semaphore(_) => Self::Semaphore,
+            Kind::Condition { .. } => Self::Condition,
+            Kind::Event => Self::Event,
+            Kind::Barrier { .. } => Self::Barrier,
+            Kind::Latch { .. } => Self::Latch,
+            Kind::Once => Self::Once,
+            Kind::Queue(_) => Self::Queue,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Lock => "lock",
+            Self::Mutex => "mutex",
+            Self::Rlock => "rlock",
+            Self::Rwlock => "rwlock",
+            Self::Semaphore => "semaphore",
+            Self::Condition => "condition",
+            Self::Event => "event",
+            Self::Barrier => "barrier",
+            Self::Latch => "latch",
+            Self::Once => "once",
+            Self::Queue => "queue",
+            Self::Value => "value",
+            Self::Array => "array",
             Self::File => "file",
         })
     }

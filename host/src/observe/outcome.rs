@@ -40,6 +40,8 @@ pub enum Outcome {
     },
     /// Somebody outside ended it.
     Killed,
+    /// Every process of its job waited for another one, and somebody decided that this is the end.
+    Stalled,
     /// The host shut down.
     ShutDown,
     /// The host could not do its part: start the process, or commit what the process had appended.
@@ -64,6 +66,7 @@ impl Outcome {
             Self::Trapped { .. } | Self::StackOverflow | Self::OutOfMemory { .. } => 134,
             Self::TimedOut { .. } => 124,
             Self::Killed => 137,
+            Self::Stalled => 76,
             Self::ShutDown => 130,
             Self::HostFault { .. } => 125,
         }
@@ -77,7 +80,7 @@ impl Outcome {
             Self::Trapped { .. } | Self::StackOverflow => EndCause::Trapped,
             Self::OutOfMemory { .. } | Self::TimedOut { .. } => EndCause::Limit,
             Self::Killed => EndCause::Killed,
-            Self::ShutDown | Self::HostFault { .. } => EndCause::Other,
+            Self::Stalled | Self::ShutDown | Self::HostFault { .. } => EndCause::Other,
         }
     }
 }
@@ -97,6 +100,7 @@ impl fmt::Display for Outcome {
                 write!(f, "took longer than its time limit of {}", humantime::format_duration(*limit))
             }
             Self::Killed => f.write_str("was killed"),
+            Self::Stalled => f.write_str("waited for what nobody was left to do"),
             Self::ShutDown => f.write_str("ended by the host's shutdown"),
             Self::HostFault { message } => write!(f, "host fault: {message}"),
         }

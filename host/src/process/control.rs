@@ -13,6 +13,7 @@ pub(crate) enum Stop {
     TimeLimit,
     Killed,
     ShutDown,
+    Stalled,
 }
 
 /// The part of a process that other threads reach.

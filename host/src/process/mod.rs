@@ -1,5 +1,6 @@
 //! What one guest process is: who it is, what it may use, and how it ends.
 
+mod actor;
 pub(crate) mod control;
 mod handle;
 mod held_back;
@@ -11,6 +12,7 @@ mod spec;
 mod state;
 mod stdio;
 
+pub(crate) use actor::Actor;
 pub use handle::{Exit, Process};
 pub(crate) use held_back::HeldBackError;
 pub use input::InputError;

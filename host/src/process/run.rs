@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use lockkeeper_locks::Place;
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
@@ -17,6 +18,8 @@ use super::limits::MemoryExceeded;
 use super::{Exit, InputDir, Output, ProcessState};
 use crate::byte_size::ByteSize;
 use crate::observe::{Event, Outcome};
+use crate::stall::Watch;
+use crate::turn;
 
 /// A process that can start: everything that can go wrong beforehand has not.
 pub(crate) struct Prepared {
@@ -27,25 +30,32 @@ pub(crate) struct Prepared {
     pub(crate) timeout: Option<Duration>,
     pub(crate) output: Output,
     pub(crate) inputs: Option<InputDir>,
+    pub(crate) watch: Arc<Watch>,
 }
 
 /// Runs a process to its end and answers how it ended, with its holds released and its appends settled. It was asked
 /// for at `started`: its time limit counts from there, so its life does too.
 pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
-    let Prepared { program, state, control, call_bytes_max, timeout, output, inputs } = prepared;
-    let (scope, events) = (state.scope.clone(), state.events.clone());
+    let Prepared { program, mut state, control, call_bytes_max, timeout, output, inputs, watch: _ } = prepared;
+    let (scope, events) = (state.actor.scope.clone(), state.actor.events.clone());
     let (identity, denials) = (state.identity.clone(), state.denials.clone());
     let owner = state.owner();
-    scope.begin_owner(owner, identity.name.clone());
+    let place = Place(turn::shard().and_then(|shard| u16::try_from(shard).ok()).unwrap_or_default());
+    state.actor.settle_at(place);
+    scope.begin_owner(owner, identity.name.clone(), place);
     events.emit(|| Event::Started { process: identity.id, name: identity.name.clone() });
 
     let mut store = Store::new(program.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(call_bytes_max);
     store.set_epoch_deadline(1);
-    // Not the engine's own yield: that one comes back before the shard has looked at its clock and at new processes,
-    // dozens of times if nobody else runs here.
-    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+    // Not the engine's own yield: the shard is to know that the slice is over, and what the process has in its hands.
+    store.epoch_deadline_callback(|store| {
+        Ok(match turn::tick(|| store.data().hands()) {
+            None => UpdateDeadline::Continue(1),
+            Some(give_way) => UpdateDeadline::YieldCustom(1, Box::pin(give_way)),
+        })
+    });
 
     // The call owns the store and gives it back only when it returns: whoever stops the process holds both in one.
     let mut call = Box::pin(guarded(async move {
@@ -108,6 +118,7 @@ fn from_stop(stop: Stop, timeout: Option<Duration>) -> Outcome {
         Stop::TimeLimit => Outcome::TimedOut { limit: timeout.unwrap_or_default() },
         Stop::Killed => Outcome::Killed,
         Stop::ShutDown => Outcome::ShutDown,
+        Stop::Stalled => Outcome::Stalled,
     }
 }
 

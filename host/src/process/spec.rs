@@ -63,6 +63,8 @@ pub struct ProcessSpec {
     pub inputs: Vec<PathBuf>,
     /// Locks of the job that it may name.
     pub locks: Vec<String>,
+    /// Values and arrays of the job that it may name.
+    pub values: Vec<String>,
     /// Append files of the job that it may name.
     pub files: Vec<String>,
     /// What it may use.

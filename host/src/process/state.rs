@@ -6,13 +6,16 @@ use lockkeeper_locks::OwnerId;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::actor::Actor;
 use super::held_back::HeldBack;
-use super::limits::{Limits, MemoryLimiter};
-use super::spec::Commit;
+use super::limits::MemoryLimiter;
+use super::spec::{Commit, ProcessSpec};
 use crate::grants::Rights;
 use crate::ids::ProcessId;
 use crate::observe::{Denial, Events};
 use crate::scope::ProcessScope;
+use crate::stall::Seat;
+use crate::turn::Hands;
 
 /// Who a process is among the others of its group.
 #[derive(Clone, Debug)]
@@ -49,8 +52,7 @@ impl Denials {
 /// What the engine keeps for one process: the state behind every call that it makes.
 pub(crate) struct ProcessState {
     pub(crate) identity: Identity,
-    pub(crate) scope: Arc<ProcessScope>,
-    pub(crate) events: Events,
+    pub(crate) actor: Actor,
     pub(crate) rights: Rights,
     pub(crate) table: ResourceTable,
     pub(crate) held_back: Option<HeldBack>,
@@ -73,9 +75,10 @@ impl ProcessState {
         events: Events,
         rights: Rights,
         wasi: WasiCtx,
-        limits: &Limits,
-        commit: Commit,
+        spec: &ProcessSpec,
+        seat: Arc<Seat>,
     ) -> Self {
+        let (limits, commit) = (&spec.limits, spec.commit);
         let mut table = ResourceTable::new();
         table.set_max_capacity(WASI_ENTRIES_MAX + limits.handles_max as usize);
         let held_back = match commit {
@@ -83,9 +86,8 @@ impl ProcessState {
             Commit::AtEnd => Some(HeldBack::new(limits.held_back_bytes_max)),
         };
         Self {
+            actor: Actor::new(identity.id, scope, events, seat, spec.placement),
             identity,
-            scope,
-            events,
             rights,
             table,
             held_back,
@@ -103,7 +105,12 @@ impl ProcessState {
 
     /// This process as the lock table knows it.
     pub(crate) fn owner(&self) -> OwnerId {
-        OwnerId::new(self.identity.id.get())
+        self.actor.owner()
+    }
+
+    /// Whether others may be waiting for what this process holds.
+    pub(crate) fn hands(&self) -> Hands {
+        if self.actor.scope.table().holds_any(self.owner()) { Hands::Holding } else { Hands::Empty }
     }
 }
 

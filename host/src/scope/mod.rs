@@ -12,23 +12,35 @@
 //! So the old owner's last record is in the file before the new owner's first, and none comes after it.
 
 mod fences;
+mod max_hold;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lockkeeper_journal::AppendFile;
 use lockkeeper_journal::counter::CounterError;
-use lockkeeper_locks::{EndCause, Fence, Limits, Link, LockId, LockTable, MutexConfig, OwnerId, Revoked};
+use lockkeeper_locks::{
+    Array, EndCause, Fence, FenceBlock, Kind, Limits, Link, LockConfig, LockId, LockTable, OwnerId, Place, Revoked,
+    Value,
+};
 
 use crate::ids::ProcessId;
 use crate::name::Name;
 use crate::observe::{Event, Events, Waiting};
 pub(crate) use fences::FenceStore;
+use max_hold::MaxHolds;
 
 /// The locks of one host.
 #[derive(Debug)]
 pub(crate) struct ProcessScope {
+    keeper: Arc<Keeper>,
+    max_holds: MaxHolds,
+}
+
+/// What takes holds away, from whichever thread.
+#[derive(Debug)]
+struct Keeper {
     table: Arc<LockTable>,
     locks: RwLock<HashMap<LockId, Arc<ScopedLock>>>,
     /// What the owners that are alive are called, for messages.
@@ -37,69 +49,182 @@ pub(crate) struct ProcessScope {
     events: Events,
 }
 
-/// A lock and what hangs on it.
+/// A lock, or another primitive, and what hangs on it.
 #[derive(Debug)]
 pub(crate) struct ScopedLock {
     pub(crate) id: LockId,
     pub(crate) name: Name,
-    bound: Mutex<Vec<Weak<AppendFile>>>,
+    pub(crate) kind: Kind,
+    /// How long one owner may hold it.
+    pub(crate) max_hold: Option<Duration>,
+    bound: Mutex<Vec<Bound>>,
     top_up: fences::TopUp,
+    watched: max_hold::Watched,
+}
+
+/// What may be changed only under a lock.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    File(Weak<AppendFile>),
+    Value(Weak<Value>),
+    Array(Weak<Array>),
+}
+
+impl Bound {
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::File(file) => file.strong_count() == 0,
+            Self::Value(value) => value.strong_count() == 0,
+            Self::Array(array) => array.strong_count() == 0,
+        }
+    }
 }
 
 impl ScopedLock {
-    /// Binds a file to this lock: from here on the end of a hold raises the file's floor.
-    pub(crate) fn bind(&self, file: &Arc<AppendFile>) {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(file));
+    /// Binds a file or a value to this lock: from here on the end of a hold is settled there before the next one begins.
+    pub(crate) fn bind(&self, bound: Bound) {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(bound);
     }
 
-    fn raise_floors(&self, above: Fence) {
+    /// Whether it is something that can be held.
+    pub(crate) fn is_held(&self) -> bool {
+        match self.kind {
+            Kind::Mutex | Kind::RLock { .. } | Kind::RwLock { .. } | Kind::Semaphore(_) | Kind::Once => true,
+            Kind::Condition { .. } | Kind::Event | Kind::Barrier { .. } | Kind::Latch { .. } | Kind::Queue(_) => false,
+        }
+    }
+
+    fn settle(&self, above: Fence) {
         // Collected first: a write in flight is waited for, and that must not happen under a mutex of this module.
-        let files: Vec<_> = {
+        let (mut files, mut values, mut arrays) = (Vec::new(), Vec::new(), Vec::new());
+        {
             let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-            bound.retain(|file| file.strong_count() > 0);
-            bound.iter().filter_map(Weak::upgrade).collect()
-        };
+            bound.retain(|bound| !bound.is_gone());
+            for bound in &*bound {
+                match bound {
+                    Bound::File(file) => files.extend(file.upgrade()),
+                    Bound::Value(value) => values.extend(value.upgrade()),
+                    Bound::Array(array) => arrays.extend(array.upgrade()),
+                }
+            }
+        }
         for file in files {
             file.raise_floor(above.get().saturating_add(1));
         }
+        // Whoever changes a value looks at the lock under the value's own mutex: once it was let go, nobody changes it late.
+        values.iter().for_each(|value| value.settle());
+        arrays.iter().for_each(|array| array.settle());
     }
 }
 
 impl ProcessScope {
     pub(crate) fn new(limits: Limits, fences: FenceStore, events: Events) -> Self {
-        Self {
+        let keeper = Arc::new(Keeper {
             table: Arc::new(LockTable::new(limits)),
             locks: RwLock::default(),
             names: RwLock::default(),
             fences: Arc::new(fences),
             events,
-        }
+        });
+        Self { max_holds: MaxHolds::new(keeper.clone()), keeper }
     }
 
     /// The table itself, for acquiring, releasing and looking.
     pub(crate) fn table(&self) -> &Arc<LockTable> {
-        &self.table
+        &self.keeper.table
     }
 
-    /// Makes a mutex. Reserves its first block of fences on disk.
-    pub(crate) fn create_mutex(&self, name: Name, config: MutexConfig) -> Result<Arc<ScopedLock>, CounterError> {
-        let block = self.fences.reserve(&name)?;
-        let id = self.table.create_mutex(config, block);
-        let lock = Arc::new(ScopedLock { id, name, bound: Mutex::default(), top_up: fences::TopUp::default() });
-        self.locks.write().unwrap_or_else(PoisonError::into_inner).insert(id, lock.clone());
+    /// A lock of the table.
+    pub(crate) fn lock(&self, id: LockId) -> Arc<ScopedLock> {
+        let locks = self.keeper.locks.read().unwrap_or_else(PoisonError::into_inner);
+        locks.get(&id).cloned().expect("every lock of the table was made here")
+    }
+
+    /// Makes a lock or another primitive. If anybody compares its fences, its first block of them is reserved on disk.
+    pub(crate) fn create(
+        &self,
+        name: Name,
+        kind: Kind,
+        config: LockConfig,
+        max_hold: Option<Duration>,
+    ) -> Result<Arc<ScopedLock>, CounterError> {
+        let block = match kind {
+            Kind::Mutex | Kind::RLock { .. } | Kind::RwLock { .. } => self.keeper.fences.reserve(&name)?,
+            // Nothing can be bound to these, so their fences need not outlive the host.
+            _ => FenceBlock { start: 1, end: u64::MAX },
+        };
+        let id = self.table().create(kind, config, block);
+        let lock = Arc::new(ScopedLock {
+            id,
+            name,
+            kind,
+            max_hold,
+            bound: Mutex::default(),
+            top_up: fences::TopUp::default(),
+            watched: max_hold::Watched::default(),
+        });
+        self.keeper.locks.write().unwrap_or_else(PoisonError::into_inner).insert(id, lock.clone());
         Ok(lock)
     }
 
-    /// Reserves more fences before the last ones are used, away from the caller's thread.
-    pub(crate) fn keep_fences(&self, lock: &Arc<ScopedLock>) {
-        if self.fences.is_low(self.table.fences_left(lock.id)) {
-            self.fences.top_up(&self.table, lock);
+    /// After a grant: reserves more fences before the last ones are used, away from the caller's thread, and sees to it
+    /// that the hold does not last too long.
+    pub(crate) fn granted(&self, lock: &Arc<ScopedLock>) {
+        if self.keeper.fences.is_low(self.table().fences_left(lock.id)) {
+            self.keeper.fences.top_up(self.table(), lock);
+        }
+        if lock.max_hold.is_some() {
+            self.max_holds.watch(lock);
         }
     }
 
     /// Takes a hold away and grants the next waiter. With `expect`, only if the hold still has that fence. Answers the
     /// fence of the hold that was ended.
     pub(crate) fn revoke(&self, lock: &ScopedLock, expect: Option<Fence>, how: EndCause) -> Option<Fence> {
+        self.keeper.revoke(lock, expect, how)
+    }
+
+    /// An owner begins to run in a place.
+    pub(crate) fn begin_owner(&self, owner: OwnerId, name: Arc<str>, place: Place) {
+        self.table().place_owner(owner, place);
+        self.keeper.names.write().unwrap_or_else(PoisonError::into_inner).insert(owner, name);
+    }
+
+    /// Forgets an owner that has ended and can make no more calls.
+    pub(crate) fn forget_owner(&self, owner: OwnerId) {
+        self.table().forget_owner(owner);
+        self.keeper.names.write().unwrap_or_else(PoisonError::into_inner).remove(&owner);
+    }
+
+    /// A circle of owners with the names that people know.
+    pub(crate) fn named(&self, circle: &[Link], now: Instant) -> Vec<Waiting> {
+        let locks = self.keeper.locks.read().unwrap_or_else(PoisonError::into_inner);
+        let names = self.keeper.names.read().unwrap_or_else(PoisonError::into_inner);
+        let lock = |id| locks.get(&id).map(|lock| lock.name.clone()).expect("every lock of the table was made here");
+        let named = circle.iter().map(|link| Waiting {
+            process: ProcessId::from(link.owner),
+            name: names.get(&link.owner).cloned().unwrap_or_default(),
+            holds: lock(link.holds),
+            held_as: link.held_as,
+            held_for: now.saturating_duration_since(link.since),
+            waits_for: lock(link.waits_for),
+            asks_as: link.asks_as,
+        });
+        named.collect()
+    }
+
+    /// Ends an owner: its waits are cancelled, its holds taken away, their files settled, the next waiters granted.
+    pub(crate) fn end_owner(&self, owner: OwnerId, how: EndCause) {
+        let ended = self.table().begin_end(owner, how);
+        for revoked in &ended.holds {
+            self.keeper.settle(revoked, how);
+        }
+        self.table().finish_end(ended, Instant::now());
+    }
+}
+
+impl Keeper {
+    fn revoke(&self, lock: &ScopedLock, expect: Option<Fence>, how: EndCause) -> Option<Fence> {
         let revoked = self.table.begin_revoke(lock.id, expect, how)?;
         let fence = revoked.fence;
         self.settle(&revoked, how);
@@ -107,45 +232,10 @@ impl ProcessScope {
         Some(fence)
     }
 
-    /// An owner begins.
-    pub(crate) fn begin_owner(&self, owner: OwnerId, name: Arc<str>) {
-        self.names.write().unwrap_or_else(PoisonError::into_inner).insert(owner, name);
-    }
-
-    /// Forgets an owner that has ended and can make no more calls.
-    pub(crate) fn forget_owner(&self, owner: OwnerId) {
-        self.table.forget_owner(owner);
-        self.names.write().unwrap_or_else(PoisonError::into_inner).remove(&owner);
-    }
-
-    /// A circle of owners with the names that people know.
-    pub(crate) fn named(&self, circle: &[Link], now: Instant) -> Vec<Waiting> {
-        let locks = self.locks.read().unwrap_or_else(PoisonError::into_inner);
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        let lock = |id| locks.get(&id).map(|lock| lock.name.clone()).expect("every lock of the table was made here");
-        let named = circle.iter().map(|link| Waiting {
-            process: ProcessId::from(link.owner),
-            name: names.get(&link.owner).cloned().unwrap_or_default(),
-            holds: lock(link.holds),
-            held_for: now.saturating_duration_since(link.since),
-            waits_for: lock(link.waits_for),
-        });
-        named.collect()
-    }
-
-    /// Ends an owner: its waits are cancelled, its holds taken away, their files settled, the next waiters granted.
-    pub(crate) fn end_owner(&self, owner: OwnerId, how: EndCause) {
-        let ended = self.table.begin_end(owner, how);
-        for revoked in &ended.holds {
-            self.settle(revoked, how);
-        }
-        self.table.finish_end(ended, Instant::now());
-    }
-
     fn settle(&self, revoked: &Revoked, how: EndCause) {
         let lock = self.locks.read().unwrap_or_else(PoisonError::into_inner).get(&revoked.lock).cloned();
         let lock = lock.expect("every lock of the table was made here");
-        lock.raise_floors(revoked.fence);
+        lock.settle(revoked.fence);
         self.events.emit(|| Event::HoldEnded {
             process: ProcessId::from(revoked.owner),
             lock: lock.name.clone(),

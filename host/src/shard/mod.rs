@@ -3,23 +3,25 @@
 //! A process is started on one shard and stays there to its end; between its steps it is a parked future and costs no
 //! thread. Processes that wait for each other's locks on one shard hand over without waking another thread.
 
+mod executor;
+mod inbox;
+mod ready;
+mod task;
 mod ticker;
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::LocalSet;
+use tokio::task::coop::unconstrained;
 
+use executor::{Company, Executor};
+use inbox::{Inbox, Start, Work};
+use ready::Level;
 pub(crate) use ticker::Ticker;
-
-/// Something to run on a shard, made there because it never leaves.
-type Start = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// The shards of one host.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub(crate) struct Shards {
 
 #[derive(Debug)]
 struct Shard {
-    inbox: UnboundedSender<Start>,
+    inbox: Arc<Inbox>,
     /// Processes that live here.
     load: Arc<AtomicUsize>,
 }
@@ -40,18 +42,21 @@ pub(crate) struct ShardThreads(Vec<JoinHandle<()>>);
 
 impl Shards {
     pub(crate) fn start(count: usize) -> io::Result<(Self, ShardThreads)> {
+        let company = if count > 1 { Company::Others } else { Company::Alone };
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for number in 0..count {
             // WASI's files, clocks and streams need this runtime around them.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             survive_file_size_limits(&runtime)?;
-            let (inbox, starts) = unbounded_channel();
+            let inbox = Arc::new(Inbox::new());
+            // Before the thread, which ends when this is dropped: also if the next one does not start.
+            shards.push(Shard { inbox: inbox.clone(), load: Arc::default() });
             let thread = std::thread::Builder::new().name(format!("lockkeeper-shard-{number}")).spawn(move || {
-                LocalSet::new().block_on(&runtime, serve(starts));
+                // Tokio would count all processes as one task and make it wait after a few operations.
+                runtime.block_on(unconstrained(Executor::new(number, inbox, company)));
                 // A file operation of a process that has ended may hang; the host does not wait for it.
                 runtime.shutdown_background();
             })?;
-            shards.push(Shard { inbox, load: Arc::default() });
             threads.push(thread);
         }
         Ok((Self { shards }, ShardThreads(threads)))
@@ -84,7 +89,13 @@ impl Shards {
                 load.fetch_sub(1, Ordering::Relaxed);
             })
         });
-        assert!(inbox.send(start).is_ok(), "a shard serves as long as its inbox is held");
+        inbox.push(Level::High, Work::Start(start));
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.inbox.close();
     }
 }
 
@@ -105,21 +116,3 @@ fn survive_file_size_limits(runtime: &tokio::runtime::Runtime) -> io::Result<()>
 }
 
 const SIGXFSZ: i32 = rustix::process::Signal::XFSZ.as_raw();
-
-async fn serve(mut starts: UnboundedReceiver<Start>) {
-    let mut running = tokio::task::JoinSet::new();
-    loop {
-        tokio::select! {
-            start = starts.recv() => match start {
-                Some(start) => {
-                    running.spawn_local(start());
-                }
-                None => break,
-            },
-            Some(ended) = running.join_next() => ended.expect("a process's panics are caught in it"),
-        }
-    }
-    while let Some(ended) = running.join_next().await {
-        ended.expect("a process's panics are caught in it");
-    }
-}

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use wasmtime::Engine;
 
 use crate::ids::ProcessId;
 use crate::process::control::{Control, Stop};
+use crate::stall::Watch;
 
 /// How long a guest runs before others of its shard do, and how exact a time limit is.
 const TICK: Duration = Duration::from_millis(1);
@@ -35,6 +36,8 @@ struct State {
     alive: usize,
     /// When which process is to be ended. An entry goes with its process.
     deadlines: BTreeMap<(Instant, ProcessId), Arc<Control>>,
+    /// The jobs that may come to stand still.
+    watches: Vec<Weak<Watch>>,
     stopped: bool,
 }
 
@@ -52,9 +55,15 @@ impl Ticker {
             while let Some(over) = ticking.tick() {
                 engine.increment_epoch();
                 over.iter().for_each(|control| control.stop(Stop::TimeLimit));
+                ticking.watches().iter().for_each(|watch| watch.tick());
             }
         })?;
         Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Looks with every tick whether this job stands still.
+    pub(crate) fn watch(&self, watch: &Arc<Watch>) {
+        self.shared.state().watches.push(Arc::downgrade(watch));
     }
 
     /// A process begins, to be ended at `deadline` if it is not over by then.
@@ -79,6 +88,12 @@ impl Ticker {
 }
 
 impl Shared {
+    fn watches(&self) -> Vec<Arc<Watch>> {
+        let mut state = self.state();
+        state.watches.retain(|watch| watch.strong_count() > 0);
+        state.watches.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// Waits for the next tick; who is over time by then, or none if the ticker is to end.
     fn tick(&self) -> Option<Vec<Arc<Control>>> {
         let mut state = self.state();

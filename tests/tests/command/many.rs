@@ -68,7 +68,7 @@ fn json_tells_of_grants_and_denials() {
 
     let ended = place.run(&["run", "--json", "-n", "2", &guest("lock_next"), "--", "a"]);
     ended.assert_code(2);
-    let denied = |event: &Value| event["event"] == "denied" && event["denial"]["kind"] == "lock";
+    let denied = |event: &Value| event["event"] == "denied" && event["denial"]["kind"] == "mutex";
     assert_eq!(ended.events().iter().filter(|event| denied(event)).count(), 2, "{ended}");
 }
 

@@ -32,7 +32,7 @@ fn misuse_of_a_lock_is_refused_by_its_own_word() {
         ]
     );
     let denied: Vec<_> = exit.denials.iter().map(|denial| (denial.kind, denial.name.as_str())).collect();
-    assert_eq!(denied, [(Kind::Lock, "no-such-lock"), (Kind::Lock, &"x".repeat(64))]);
+    assert_eq!(denied, [(Kind::Mutex, "no-such-lock"), (Kind::Mutex, &"x".repeat(64))]);
     assert_eq!(job.inspect_lock("a").expect("a lock of the job").state, LockState::Free);
 }
 
@@ -74,7 +74,7 @@ fn what_was_not_granted_is_denied_and_named() {
     let exit = join(&process);
     assert_eq!(lines.all(), ["b=denied", "a=ok", "b=denied", "c=denied", "end"]);
     let denied: Vec<_> = exit.denials.iter().map(|denial| (denial.kind, denial.name.as_str())).collect();
-    assert_eq!(denied, [(Kind::Lock, "b"), (Kind::Lock, "c")]);
+    assert_eq!(denied, [(Kind::Mutex, "b"), (Kind::Mutex, "c")]);
 
     let (process, _) = host.spawn(&job, &many, &["other", "1", "1"], &[], &["mine"]);
     let exit = join(&process);
@@ -188,6 +188,6 @@ fn handles_of_one_process_mean_nothing_in_another() {
             assert!(unknown, "{call} with {number}: {outcome}");
         }
     }
-    let holder = job.inspect_lock("a").expect("a lock of the job").holder;
+    let holder = job.inspect_lock("a").expect("a lock of the job").holder();
     assert_eq!(holder.map(|holder| holder.owner.get()), Some(owner.id().get()));
 }

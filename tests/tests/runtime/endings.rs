@@ -174,7 +174,7 @@ impl Stage {
 
     fn holds(&self, lock: &str, process: &Process) -> bool {
         let view = self.job.inspect_lock(lock).expect("a lock of the job");
-        view.holder.is_some_and(|holder| holder.owner.get() == process.id().get())
+        view.holder().is_some_and(|holder| holder.owner.get() == process.id().get())
     }
 
     fn check(&self, play: &Play, round: &Round<'_>, events: &[Event]) {
@@ -214,7 +214,7 @@ impl Stage {
         let told = format!("granted fence={} previous=abandoned how={cause} who={holder}", new.what);
         assert_eq!(round.lines.all(), [told, "released".to_owned()]);
         let view = self.job.inspect_lock(round.lock).expect("a lock of the job");
-        assert_eq!((view.state, view.holder, view.queue.len()), (LockState::Free, None, 0));
+        assert_eq!((view.state, view.holder(), view.queue.len()), (LockState::Free, None, 0));
     }
 }
 
@@ -386,7 +386,7 @@ impl Parked {
         assert_eq!(self.grants(), grants_before, "granted although the host shuts down");
         for lock in ["a", "gate"] {
             let view = self.job.inspect_lock(lock).expect("a lock of the job");
-            assert_eq!((view.holder, view.queue.len()), (None, 0), "{lock}");
+            assert_eq!((view.holder(), view.queue.len()), (None, 0), "{lock}");
         }
         assert_eq!(log_of(&self.host.path("file")), b"held\n");
     }
@@ -468,5 +468,5 @@ fn time_limits_end_two_and_the_fifty_on_their_shard_go_on() {
     }
     lockkeeper_guest_programs::check(&log_of(&host.path("file")), 7, 50, RECORDS).expect("every record");
     let view = job.inspect_lock("b").expect("a lock of the job");
-    assert_eq!((view.holder.map(|holder| holder.owner.get()), view.queue.len()), (Some(keeper.id().get()), 0));
+    assert_eq!((view.holder().map(|holder| holder.owner.get()), view.queue.len()), (Some(keeper.id().get()), 0));
 }

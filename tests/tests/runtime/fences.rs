@@ -68,7 +68,7 @@ fn race(shards: usize, revocations: usize) {
     // Every hold but the last of each writer was given up only because an append was refused.
     let view = job.inspect_lock("a").expect("a lock of the job");
     assert!(view.counters.abandoned >= revocations as u64, "{:?}", view.counters);
-    assert_eq!((view.state, view.holder, view.queue.len()), (LockState::Free, None, 0));
+    assert_eq!((view.state, view.holder(), view.queue.len()), (LockState::Free, None, 0));
 }
 
 /// On one shard the next owner writes as soon as the last one is refused: the most races in a time.

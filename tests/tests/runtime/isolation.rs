@@ -89,7 +89,7 @@ fn a_thousand_panics_among_a_thousand_handles_leave_nothing() {
         }
     }
     let view = job.inspect_lock("a").expect("a lock of the job");
-    assert_eq!((view.state, view.holder, view.queue.len()), (LockState::Free, None, 0));
+    assert_eq!((view.state, view.holder(), view.queue.len()), (LockState::Free, None, 0));
     assert_eq!((view.counters.acquired, view.counters.abandoned), (LIVES as u64, LIVES as u64));
     assert_eq!(log_of(&host.path("file")), "before the panic\n".repeat(LIVES).as_bytes());
 }
@@ -117,7 +117,7 @@ fn second_host_on_an_append_file_is_refused_and_told_who_has_it() {
     let (first, second) = (TestHost::new(), TestHost::new());
     let file = first.lines_file("file", None);
     let job = first.job_with_files(&[], vec![file.clone()]);
-    let open = || second.runtime().job(JobSpec { locks: Vec::new(), files: vec![file.clone()] });
+    let open = || second.runtime().job(JobSpec { files: vec![file.clone()], ..JobSpec::default() });
     let refused = open().err().expect("it opens").to_string();
     assert!(refused.contains("already open in this process"), "{refused}");
     assert!(refused.contains(file.file.path.to_str().expect("text")), "{refused}");

@@ -59,7 +59,7 @@ fn killed_waiter_leaves_no_entry_and_the_others_keep_their_order() {
     }
     assert_eq!(granted(&host.events(), "a"), ids(left));
     let view = job.inspect_lock("a").expect("a lock of the job");
-    assert_eq!((view.state, view.holder, view.queue.len()), (LockState::Free, None, 0));
+    assert_eq!((view.state, view.holder(), view.queue.len()), (LockState::Free, None, 0));
     assert_eq!(view.counters.cancelled, 3);
 }
 
@@ -158,7 +158,7 @@ fn waiter_that_is_killed_at_the_instant_of_its_grant_passes_it_on() {
         };
         assert_eq!(granted(&events, "a"), order);
         let view = job.inspect_lock("a").expect("a lock of the job");
-        assert_eq!((view.state, view.holder, view.queue.len()), (LockState::Free, None, 0));
+        assert_eq!((view.state, view.holder(), view.queue.len()), (LockState::Free, None, 0));
         met[fate as usize] += 1;
         round += 1;
     }

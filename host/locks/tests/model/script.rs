@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{
-    AcquireError, Acquired, Acquisition, EndCause, EndedOwner, Fence, FenceBlock, Holder, Limits, LockId, LockTable,
-    MutexConfig, OwnerId, Revoked, Wait,
+    AcquireError, Acquired, Acquisition, Counters, EndCause, EndedOwner, Fence, FenceBlock, Holder, Limits, LockConfig,
+    LockId, LockTable, Mode, OwnerId, Revoked, Wait,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -176,7 +176,7 @@ impl Bench {
         let ids: Vec<_> = LOCKS
             .iter()
             .map(|(bound_us, fences)| {
-                let config = MutexConfig { barge_bound: Duration::from_micros(*bound_us) };
+                let config = LockConfig::bounded(Duration::from_micros(*bound_us));
                 table.create_mutex(config, FenceBlock { start: 10, end: 10 + fences })
             })
             .collect();
@@ -346,15 +346,18 @@ impl Bench {
             assert_eq!(view.state, lock.state());
             let holder = lock.hold.map(|hold| Holder {
                 owner: hold.owner,
+                mode: Mode::Exclusive,
+                count: 1,
                 fence: Fence::new(hold.fence),
                 since: self.at(hold.since_us),
             });
-            assert_eq!(view.holder, holder);
+            assert_eq!(view.holder(), holder);
             let queue: Vec<_> = view.queue.iter().map(|waiter| (waiter.owner, waiter.since)).collect();
             let expected: Vec<_> =
                 lock.queue.iter().map(|waiting| (waiting.owner, self.at(waiting.since_us))).collect();
             assert_eq!(queue, expected);
-            assert_eq!(view.counters, lock.counters);
+            let (longest_wait, longest_hold) = (view.counters.longest_wait, view.counters.longest_hold);
+            assert_eq!(view.counters, Counters { longest_wait, longest_hold, ..lock.counters });
             assert_eq!(self.table.fences_left(*id), lock.fences.len() as u64);
             assert_eq!(self.table.waiter_count(*id), lock.queue.len());
             assert_eq!(self.table.locked(*id), lock.hold.is_some());

@@ -145,7 +145,7 @@ fn a_view_shows_holder_queue_and_counters_of_one_instant() {
     let _second = desk.queue(C, lock, 7);
 
     let view = desk.table.inspect(lock);
-    let holder = view.holder.expect("the lock is held");
+    let holder = view.holder().expect("the lock is held");
     assert_eq!((holder.owner, holder.fence, holder.since), (A, acquired.fence, desk.at(5)));
     let queue: Vec<_> = view.queue.iter().map(|waiter| (waiter.owner, waiter.since)).collect();
     assert_eq!(queue, [(B, desk.at(6)), (C, desk.at(7))]);

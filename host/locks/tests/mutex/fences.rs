@@ -1,13 +1,15 @@
 //! The numbers of holds, and what a claim to one is worth.
 
-use lockkeeper_locks::{AcquireError, ClaimError, EndCause, FenceBlock, MutexConfig, Previous};
+use std::time::Duration;
+
+use lockkeeper_locks::{AcquireError, ClaimError, EndCause, FenceBlock, LockConfig, Previous};
 
 use crate::support::{A, B, BOUND_US, C, Desk, fence};
 
 #[test]
 fn every_hold_has_a_greater_fence_than_all_before_it() {
     let desk = Desk::new();
-    let lock = desk.mutex_with(MutexConfig::default(), 500, 600);
+    let lock = desk.mutex_with(LockConfig::bounded(Duration::from_millis(1)), 500, 600);
     let first = desk.take(A, lock, 0).fence;
     desk.release(A, lock, 1);
     let second = desk.take(A, lock, 2).fence;
@@ -17,7 +19,7 @@ fn every_hold_has_a_greater_fence_than_all_before_it() {
 #[test]
 fn a_claim_is_good_only_with_the_fence_of_a_live_hold() {
     let desk = Desk::new();
-    let lock = desk.mutex_with(MutexConfig::default(), 10, 20);
+    let lock = desk.mutex_with(LockConfig::bounded(Duration::from_millis(1)), 10, 20);
     let check = |owner, claim| desk.table.check_claim(owner, lock, fence(claim));
 
     assert_eq!(check(A, 10), Err(ClaimError::NeverIssued { claim: fence(10) }), "reserved, not issued");
@@ -58,7 +60,7 @@ fn the_fence_of_a_grant_that_was_not_told_is_worth_nothing_yet() {
     desk.hold(A, lock, 0);
     let mut wait = desk.queue(B, lock, 1);
     desk.release(A, lock, 2);
-    let in_flight = desk.table.inspect(lock).holder.expect("in flight").fence;
+    let in_flight = desk.table.inspect(lock).holder().expect("in flight").fence;
     assert_eq!(desk.table.check_claim(B, lock, in_flight), Err(ClaimError::LockRequired));
     assert_eq!(wait.granted().fence, in_flight);
     assert_eq!(desk.table.check_claim(B, lock, in_flight), Ok(()));
@@ -67,7 +69,7 @@ fn the_fence_of_a_grant_that_was_not_told_is_worth_nothing_yet() {
 #[test]
 fn a_lock_without_fences_refuses_until_some_are_added() {
     let desk = Desk::new();
-    let lock = desk.mutex_with(MutexConfig::default(), 1, 2);
+    let lock = desk.mutex_with(LockConfig::bounded(Duration::from_millis(1)), 1, 2);
     assert_eq!(desk.table.fences_left(lock), 1);
     desk.hold(A, lock, 0);
     assert_eq!(desk.table.fences_left(lock), 0);
@@ -91,7 +93,7 @@ fn a_lock_without_fences_refuses_until_some_are_added() {
 #[test]
 fn waiters_are_refused_one_by_one_when_no_fence_is_left_and_none_hangs() {
     let desk = Desk::new();
-    let lock = desk.mutex_with(MutexConfig::default(), 1, 2);
+    let lock = desk.mutex_with(LockConfig::bounded(Duration::from_millis(1)), 1, 2);
     desk.hold(A, lock, 0);
     let mut first = desk.queue(B, lock, 1);
     let mut second = desk.queue(C, lock, 2);
@@ -108,7 +110,7 @@ fn waiters_are_refused_one_by_one_when_no_fence_is_left_and_none_hangs() {
 #[test]
 fn fences_added_before_the_woken_head_comes_are_its_own() {
     let desk = Desk::new();
-    let lock = desk.mutex_with(MutexConfig::default(), 1, 2);
+    let lock = desk.mutex_with(LockConfig::bounded(Duration::from_millis(1)), 1, 2);
     desk.hold(A, lock, 0);
     let mut wait = desk.queue(B, lock, 1);
     desk.release(A, lock, 2 * BOUND_US);
@@ -120,7 +122,7 @@ fn fences_added_before_the_woken_head_comes_are_its_own() {
 #[test]
 fn a_fence_between_two_blocks_is_not_live() {
     let desk = Desk::new();
-    let lock = desk.mutex_with(MutexConfig::default(), 1, 2);
+    let lock = desk.mutex_with(LockConfig::bounded(Duration::from_millis(1)), 1, 2);
     desk.hold(A, lock, 0);
     desk.release(A, lock, 1);
     desk.table.add_fences(lock, FenceBlock { start: 10, end: 20 });
@@ -137,7 +139,7 @@ fn a_fence_between_two_blocks_is_not_live() {
 #[should_panic(expected = "was issued in part")]
 fn a_block_below_an_issued_fence_is_not_accepted() {
     let desk = Desk::new();
-    let lock = desk.mutex_with(MutexConfig::default(), 5, 6);
+    let lock = desk.mutex_with(LockConfig::bounded(Duration::from_millis(1)), 5, 6);
     desk.hold(A, lock, 0);
     desk.table.add_fences(lock, FenceBlock { start: 5, end: 9 });
 }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{
-    AcquireError, Acquired, Acquisition, Fence, FenceBlock, Limits, Link, LockId, LockTable, MutexConfig, OwnerId, Wait,
+    AcquireError, Acquired, Acquisition, Fence, FenceBlock, Limits, Link, LockConfig, LockId, LockTable, Mode, OwnerId,
+    Wait,
 };
 
 pub(crate) const A: OwnerId = OwnerId::new(1);
@@ -38,15 +39,15 @@ impl Desk {
 
     /// A mutex with the default bound and a million fences from 1 on.
     pub(crate) fn mutex(&self) -> LockId {
-        self.mutex_with(MutexConfig::default(), 1, 1_000_001)
+        self.mutex_with(LockConfig::bounded(Duration::from_millis(1)), 1, 1_000_001)
     }
 
     /// The same without barging.
     pub(crate) fn strict(&self) -> LockId {
-        self.mutex_with(MutexConfig { barge_bound: Duration::ZERO }, 1, 1_000_001)
+        self.mutex_with(LockConfig::bounded(Duration::ZERO), 1, 1_000_001)
     }
 
-    pub(crate) fn mutex_with(&self, config: MutexConfig, start: u64, end: u64) -> LockId {
+    pub(crate) fn mutex_with(&self, config: LockConfig, start: u64, end: u64) -> LockId {
         self.table.create_mutex(config, FenceBlock { start, end })
     }
 
@@ -87,7 +88,16 @@ impl Desk {
     /// What an owner is told that has had, or waited for, the lock since a while and asks for it again.
     pub(crate) fn waits_for_itself(&self, owner: OwnerId, lock: LockId, since_us: u64) -> AcquireError {
         let since = self.at(since_us);
-        AcquireError::Deadlock { circle: vec![Link { owner, holds: lock, since, waits_for: lock }] }
+        AcquireError::Deadlock {
+            circle: vec![Link {
+                owner,
+                holds: lock,
+                held_as: Mode::Exclusive,
+                since,
+                waits_for: lock,
+                asks_as: Mode::Exclusive,
+            }],
+        }
     }
 
     /// Whether a try gets the lock now.
@@ -100,7 +110,7 @@ impl Desk {
     }
 
     pub(crate) fn holder(&self, lock: LockId) -> Option<OwnerId> {
-        self.table.inspect(lock).holder.map(|holder| holder.owner)
+        self.table.inspect(lock).holder().map(|holder| holder.owner)
     }
 
     pub(crate) fn queued(&self, lock: LockId) -> Vec<OwnerId> {

@@ -123,7 +123,7 @@ fn holds_of_four_threads_never_overlap_and_nobody_is_forgotten() {
     const ROUNDS: u64 = 20_000;
     for bound in [Duration::ZERO, Duration::from_micros(20), Duration::from_secs(3_600)] {
         let desk = Desk::new();
-        let lock = desk.mutex_with(lockkeeper_locks::MutexConfig { barge_bound: bound }, 1, 10_000_000);
+        let lock = desk.mutex_with(lockkeeper_locks::LockConfig::bounded(bound), 1, 10_000_000);
         let (inside, newest, next_owner) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(100));
         let table = &desk.table;
         let new_owner = || OwnerId::new(next_owner.fetch_add(1, Ordering::Relaxed));

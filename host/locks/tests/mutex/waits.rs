@@ -108,7 +108,7 @@ fn a_grant_in_flight_to_a_dropped_wait_passes_on_with_a_new_fence() {
     let first = desk.queue(B, lock, 1);
     let mut second = desk.queue(C, lock, 2);
     desk.release(A, lock, 3);
-    let burnt = desk.table.inspect(lock).holder.expect("in flight").fence;
+    let burnt = desk.table.inspect(lock).holder().expect("in flight").fence;
     drop(first);
     assert_eq!(desk.holder(lock), Some(C));
     let acquired = second.granted();

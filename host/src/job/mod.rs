@@ -1,190 +1,77 @@
-//! A job: locks and append files by name, and the processes that share them.
+//! A job: locks, values and append files by name, and the processes that share them.
 
-use std::path::{Path, PathBuf};
+mod dirs;
+mod error;
+mod spec;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use lockkeeper_journal::counter::CounterError;
-use lockkeeper_journal::{AppendFile, FileSpec, OpenError, OpenReport, Position};
-use lockkeeper_locks::{EndCause, Fence, LockView, MutexConfig};
+use lockkeeper_journal::{AppendFile, OpenReport, Position};
+use lockkeeper_locks::{Array, EndCause, Fence, Kind as TableKind, LockView, Value};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use crate::grants::{GrantedFile, Rights};
+use crate::grants::{GrantedFile, GrantedValue, Rights, Shared};
 use crate::host::{Host, ShuttingDown};
-use crate::name::{Name, NameError};
+use crate::name::Name;
 use crate::observe::Kind;
 use crate::process::control::Control;
-use crate::process::{
-    Access, Commit, DirGrant, Identity, InputDir, InputError, Placement, Prepared, Process, ProcessSpec, ProcessState,
-    connect,
-};
+use crate::process::{Commit, Identity, InputDir, Placement, Prepared, Process, ProcessSpec, ProcessState, connect};
 use crate::program::Program;
-use crate::scope::ScopedLock;
-
-/// What a job has.
-#[derive(Clone, Debug, Default)]
-pub struct JobSpec {
-    /// Its locks.
-    pub locks: Vec<LockSpec>,
-    /// Its append files.
-    pub files: Vec<AppendSpec>,
-}
-
-/// A lock of a job.
-#[derive(Clone, Debug, Default)]
-pub struct LockSpec {
-    /// What processes call it.
-    pub name: String,
-    /// How it behaves.
-    pub config: MutexConfig,
-}
-
-/// An append file of a job.
-#[derive(Clone, Debug)]
-pub struct AppendSpec {
-    /// What processes call it.
-    pub name: String,
-    /// Where it is and how it is written.
-    pub file: FileSpec,
-    /// The lock without which nobody may write to it.
-    pub requires_lock: Option<String>,
-}
-
-/// Why a job cannot begin.
-#[derive(Debug, thiserror::Error)]
-pub enum JobError {
-    /// A name breaks the grammar.
-    #[error("{kind} {name:?}: {source}")]
-    Name {
-        /// What it names.
-        kind: Kind,
-        /// The text.
-        name: String,
-        /// What is wrong with it.
-        source: NameError,
-    },
-    /// Two things have one name.
-    #[error("{kind} `{name}` is declared twice; give one of them another name")]
-    Twice {
-        /// What it names.
-        kind: Kind,
-        /// The name.
-        name: Name,
-    },
-    /// A file requires a lock that the job does not have.
-    #[error("file `{file}` requires lock `{lock}`, which the job does not declare")]
-    NoSuchLock {
-        /// The file.
-        file: Name,
-        /// The lock.
-        lock: String,
-    },
-    /// No fences can be reserved for a lock.
-    #[error("lock `{lock}`: {source}")]
-    Fences {
-        /// The lock.
-        lock: Name,
-        /// Why.
-        source: CounterError,
-    },
-    /// A file cannot be opened.
-    #[error("file `{file}`: {source}")]
-    Open {
-        /// The file.
-        file: Name,
-        /// Why.
-        source: OpenError,
-    },
-}
-
-/// Why a process does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum SpawnError {
-    /// It is to have a lock or a file that the job does not have.
-    #[error("`{process}` is granted {kind} `{name}`, which the job does not declare")]
-    NoSuchGrant {
-        /// The process.
-        process: Arc<str>,
-        /// What kind.
-        kind: Kind,
-        /// The name.
-        name: String,
-    },
-    /// Its records are to wait for its end, and the file takes them only under a lock, which it need not have by then.
-    #[error("`{process}` commits at its end, and its append file `{file}` requires a lock; bind the file to none")]
-    HeldBackUnderLock {
-        /// The process.
-        process: Arc<str>,
-        /// The file.
-        file: Name,
-    },
-    /// A directory cannot be opened.
-    #[error("`{process}` is granted the directory {}, which cannot be opened: {source}", dir.display())]
-    Dir {
-        /// The process.
-        process: Arc<str>,
-        /// The directory.
-        dir: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// An append file could be reached past the host, through a directory of the process.
-    #[error(
-        "`{process}` may write in {}, where the append file `{file}` is; grant another directory, or grant it read-only",
-        dir.display()
-    )]
-    FileInDir {
-        /// The process.
-        process: Arc<str>,
-        /// The directory.
-        dir: PathBuf,
-        /// The file.
-        file: String,
-    },
-    /// The host's own files could be changed through a directory of the process.
-    #[error(
-        "`{process}` may write in {}, which has to do with the host's own directory {}; grant another directory, grant it \
-         read-only, or move the host's (--cache-dir, --state-dir)",
-        dir.display(), own.display()
-    )]
-    OwnDir {
-        /// The process.
-        process: Arc<str>,
-        /// The directory.
-        dir: PathBuf,
-        /// The host's directory.
-        own: PathBuf,
-    },
-    /// Its inputs cannot be given to it.
-    #[error("`{process}`: {source}")]
-    Input {
-        /// The process.
-        process: Arc<str>,
-        /// Why.
-        source: InputError,
-    },
-    /// The host shuts down.
-    #[error("the host is shutting down; no process is started any more")]
-    ShuttingDown,
-}
+use crate::scope::{Bound, ScopedLock};
+use crate::stall::{Stall, Watch};
+use dirs::{check_dirs, grant_dir};
+pub use error::{JobError, SpawnError};
+pub use spec::{AppendSpec, DEPTH_MAX, JobSpec, LockKind, LockSpec, VALUE_BYTES_MAX, ValueContent, ValueSpec};
 
 /// A job that is open: its locks exist, its files are this host's alone.
 pub struct Job {
     host: Arc<Host>,
     rights: Rights,
     reports: Vec<(Name, OpenReport)>,
+    watch: Arc<Watch>,
 }
 
 impl Job {
     pub(crate) fn open(host: &Arc<Host>, spec: JobSpec) -> Result<Self, JobError> {
         let mut rights = Rights::default();
-        for LockSpec { name, config } in spec.locks {
+        // A condition is declared in any order with its lock, so what others name comes first.
+        let (conditions, others): (Vec<_>, Vec<_>) =
+            spec.locks.into_iter().partition(|lock| matches!(lock.kind, LockKind::Condition { .. }));
+        for LockSpec { name, kind, config, max_hold } in others.into_iter().chain(conditions) {
             let name = checked(Kind::Lock, &name)?;
             if rights.locks.contains_key(&name) {
                 return Err(JobError::Twice { kind: Kind::Lock, name });
             }
-            let lock = host.scope.create_mutex(name.clone(), config);
+            let kind = table_kind(&name, kind, &rights)?;
+            if max_hold.is_some() && !spec::can_expire(kind) {
+                return Err(JobError::NoMaxHold { kind: Kind::of(kind), name });
+            }
+            let lock = host.scope.create(name.clone(), kind, config, max_hold);
             let lock = lock.map_err(|source| JobError::Fences { lock: name.clone(), source })?;
             rights.locks.insert(name, lock);
+        }
+        for ValueSpec { name, content, requires_lock } in spec.values {
+            let name = checked(Kind::Value, &name)?;
+            if rights.values.contains_key(&name) {
+                return Err(JobError::Twice { kind: Kind::Value, name });
+            }
+            let requires = required(Kind::Value, &name, requires_lock, &rights)?;
+            let shared = match content {
+                ValueContent::Value { initial, bytes_max } => {
+                    let value = Value::new(initial, bytes_max);
+                    let value = value.map_err(|source| JobError::Value { name: name.clone(), source })?;
+                    Shared::Value(Arc::new(value))
+                }
+                ValueContent::Array(elements) => Shared::Array(Arc::new(Array::from_scalars(elements))),
+            };
+            if let Some(lock) = &requires {
+                lock.bind(match &shared {
+                    Shared::Value(value) => Bound::Value(Arc::downgrade(value)),
+                    Shared::Array(array) => Bound::Array(Arc::downgrade(array)),
+                });
+            }
+            rights.values.insert(name, GrantedValue { shared, requires });
         }
         let mut reports = Vec::new();
         // A file that is replaced is emptied as it is opened: what another one is refused for must cost no old results.
@@ -197,23 +84,20 @@ impl Job {
             if rights.files.contains_key(&name) {
                 return Err(JobError::Twice { kind: Kind::File, name });
             }
-            let requires = match requires_lock {
-                None => None,
-                Some(lock) => match rights.locks.get(lock.as_str()) {
-                    Some(lock) => Some(lock.clone()),
-                    None => return Err(JobError::NoSuchLock { file: name, lock }),
-                },
-            };
+            let requires = required(Kind::File, &name, requires_lock, &rights)?;
             let opened = AppendFile::open(&file);
             let (file, report) = opened.map_err(|source| JobError::Open { file: name.clone(), source })?;
             let file = Arc::new(file);
             if let Some(lock) = &requires {
-                lock.bind(&file);
+                lock.bind(Bound::File(Arc::downgrade(&file)));
             }
             reports.push((name.clone(), report));
             rights.files.insert(name.clone(), Arc::new(GrantedFile { name, file, requires }));
         }
-        Ok(Self { host: host.clone(), rights, reports })
+        let locks = rights.locks.values().cloned().collect();
+        let watch = Arc::new(Watch::new(host.scope.table().clone(), host.events.clone(), locks));
+        host.ticker.watch(&watch);
+        Ok(Self { host: host.clone(), rights, reports, watch })
     }
 
     /// What was found when the files were opened, torn tails above all.
@@ -260,8 +144,8 @@ impl Job {
             self.host.events.clone(),
             rights,
             wasi.build(),
-            &spec.limits,
-            spec.commit,
+            spec,
+            self.watch.begin(id, name.clone(), spec.limits.timeout.is_some()),
         );
         let control = Arc::<Control>::default();
         let prepared = Prepared {
@@ -272,6 +156,7 @@ impl Job {
             timeout: spec.limits.timeout,
             output,
             inputs,
+            watch: self.watch.clone(),
         };
         let placement = spec.placement;
         let started = self.host.start(
@@ -283,6 +168,20 @@ impl Job {
         );
         started.map_err(|ShuttingDown| SpawnError::ShuttingDown)?;
         Ok(Process { id, name, control })
+    }
+
+    /// Whether the job stands still: every process of it waits at a lock or another primitive, without a deadline, and none
+    /// has been woken. Only somebody outside could help then. The same is reported once as [`crate::observe::Event::Stalled`].
+    pub fn stall(&self) -> Option<Stall> {
+        self.watch.stall()
+    }
+
+    /// Ends every process of a job that stands still; answers who waited for what. None, and nothing is done, if it does not
+    /// stand still.
+    pub fn end_stall(&self) -> Option<Stall> {
+        let stall = self.watch.stall()?;
+        self.host.stop_stalled(stall.waits.iter().map(|wait| wait.process));
+        Some(stall)
     }
 
     /// A look at a lock: who holds it and who waits, at one instant. None if the job has no such lock.
@@ -326,6 +225,11 @@ impl Job {
                 self.rights.locks.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::Lock, name))?;
             rights.locks.insert(name.clone(), lock.clone());
         }
+        for name in &spec.values {
+            let (name, value) =
+                self.rights.values.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::Value, name))?;
+            rights.values.insert(name.clone(), value.clone());
+        }
         for name in &spec.files {
             let (name, file) =
                 self.rights.files.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::File, name))?;
@@ -333,56 +237,6 @@ impl Job {
         }
         Ok(rights)
     }
-}
-
-/// Refuses directories through which a process could write to an append file past its lock, or to what the host keeps for
-/// itself.
-fn check_dirs(
-    process: &Arc<str>,
-    dirs: &[DirGrant],
-    files: &[(&str, &Path)],
-    own_dirs: &[PathBuf],
-) -> Result<(), SpawnError> {
-    for dir in dirs.iter().filter(|dir| dir.access == Access::ReadWrite) {
-        let real = real_path(&dir.host);
-        if let Some((file, _)) = files.iter().find(|(_, path)| real_path(path).starts_with(&real)) {
-            let (dir, file) = (dir.host.clone(), (*file).to_owned());
-            return Err(SpawnError::FileInDir { process: process.clone(), dir, file });
-        }
-        let overlaps = |own: &&PathBuf| {
-            let own = real_path(own);
-            own.starts_with(&real) || real.starts_with(own)
-        };
-        if let Some(own) = own_dirs.iter().filter(|own| !own.as_os_str().is_empty()).find(overlaps) {
-            let (dir, own) = (dir.host.clone(), own.clone());
-            return Err(SpawnError::OwnDir { process: process.clone(), dir, own });
-        }
-    }
-    Ok(())
-}
-
-/// Where a path leads, also if the end of it is still to be made.
-fn real_path(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for ancestor in path.ancestors() {
-        if let (Ok(real), Ok(rest)) = (ancestor.canonicalize(), path.strip_prefix(ancestor)) {
-            return real.join(rest);
-        }
-    }
-    path
-}
-
-fn grant_dir(wasi: &mut WasiCtxBuilder, process: &Arc<str>, dir: &DirGrant) -> Result<(), SpawnError> {
-    let perms = match dir.access {
-        Access::ReadOnly => FsPerms::ReadOnly,
-        Access::ReadWrite => FsPerms::ReadWrite,
-    };
-    let opened = wasi.preopened_dir(&dir.host, &dir.guest, perms);
-    opened.map(drop).map_err(|error| SpawnError::Dir {
-        process: process.clone(),
-        dir: dir.host.clone(),
-        source: std::io::Error::other(format!("{error:#}")),
-    })
 }
 
 /// Whether a process could be started in a job, as far as that can be said before the job is opened: it is granted what
@@ -393,6 +247,9 @@ pub(crate) fn check(job: &JobSpec, process: &ProcessSpec, own_dirs: &[PathBuf]) 
     if let Some(lock) = process.locks.iter().find(|lock| !job.locks.iter().any(|known| known.name == **lock)) {
         return Err(missing(Kind::Lock, lock));
     }
+    if let Some(value) = process.values.iter().find(|value| !job.values.iter().any(|known| known.name == **value)) {
+        return Err(missing(Kind::Value, value));
+    }
     if let Some(file) = process.files.iter().find(|file| !job.files.iter().any(|known| known.name == **file)) {
         return Err(missing(Kind::File, file));
     }
@@ -402,4 +259,47 @@ pub(crate) fn check(job: &JobSpec, process: &ProcessSpec, own_dirs: &[PathBuf]) 
 
 fn checked(kind: Kind, name: &str) -> Result<Name, JobError> {
     Name::new(name).map_err(|source| JobError::Name { kind, name: name.to_owned(), source })
+}
+
+/// What a lock is to the table, which knows others by their ids.
+fn table_kind(name: &Name, kind: LockKind, rights: &Rights) -> Result<TableKind, JobError> {
+    Ok(match kind {
+        LockKind::Mutex => TableKind::Mutex,
+        LockKind::RLock => TableKind::RLock { depth_max: DEPTH_MAX },
+        LockKind::RwLock => TableKind::RwLock { depth_max: DEPTH_MAX },
+        LockKind::Semaphore(kind) => TableKind::Semaphore(kind),
+        LockKind::Once => TableKind::Once,
+        LockKind::Condition { lock } => {
+            let of = rights.locks.get(lock.as_str());
+            match of.filter(|of| matches!(of.kind, TableKind::Mutex | TableKind::RLock { .. })) {
+                Some(lock) => TableKind::Condition { lock: lock.id },
+                None => return Err(JobError::NoConditionLock { condition: name.clone(), lock }),
+            }
+        }
+        LockKind::Event => TableKind::Event,
+        LockKind::Barrier { parties: 0, .. } => return Err(JobError::NoParties { barrier: name.clone() }),
+        LockKind::Barrier { parties, parties_are } => TableKind::Barrier { parties, parties_are },
+        LockKind::Latch { count } => TableKind::Latch { count },
+        LockKind::Queue(config) if config.items_max == 0 || config.bytes_max == 0 => {
+            return Err(JobError::NoRoom { queue: name.clone() });
+        }
+        LockKind::Queue(config) => TableKind::Queue(config),
+    })
+}
+
+/// The lock that a file or a value is bound to: one that somebody can hold alone.
+fn required(
+    kind: Kind,
+    name: &Name,
+    lock: Option<String>,
+    rights: &Rights,
+) -> Result<Option<Arc<ScopedLock>>, JobError> {
+    let Some(lock) = lock else { return Ok(None) };
+    let Some(found) = rights.locks.get(lock.as_str()) else {
+        return Err(JobError::NoSuchLock { kind, name: name.clone(), lock });
+    };
+    match found.kind {
+        TableKind::Mutex | TableKind::RLock { .. } | TableKind::RwLock { .. } => Ok(Some(found.clone())),
+        other => Err(JobError::NotExclusive { kind, name: name.clone(), lock, is: Kind::of(other) }),
+    }
 }

@@ -1,0 +1,68 @@
+//! A condition: a queue of those who let a lock go until they are notified.
+//!
+//! A notification belongs to its waiter until that one has the lock again ([`crate::Notification`]). Until then it passes on
+//! to the next in the queue if the waiter ends.
+
+use std::task::Waker;
+
+use crate::ids::LockId;
+use crate::lock::Progress;
+use crate::queue::{Expelled, Queue, Ticket, Wakes};
+use crate::wait::Answer;
+
+pub(crate) struct Condition {
+    lock: LockId,
+    queue: Queue,
+    /// Who had a place before this one was notified, or has left by itself.
+    notified_before: Ticket,
+}
+
+impl Condition {
+    pub(crate) fn new(lock: LockId) -> Self {
+        let queue = Queue::new();
+        Self { lock, notified_before: queue.end(), queue }
+    }
+
+    pub(crate) fn lock(&self) -> LockId {
+        self.lock
+    }
+
+    /// Notifies the first ones.
+    pub(crate) fn notify(&mut self, count: usize) -> Expelled {
+        let expelled = self.queue.expel_first(count);
+        if expelled.len() > 0 {
+            self.notified_before = self.queue.front_ticket().unwrap_or_else(|| self.queue.end());
+        }
+        expelled
+    }
+
+    /// A waiter that was notified ends before it had the lock again: the next one is notified instead.
+    pub(crate) fn pass_on(&mut self, ticket: Ticket, wakes: &mut Wakes) {
+        if !self.queue.contains(ticket)
+            && ticket < self.notified_before
+            && let Some(next) = self.queue.front_ticket()
+        {
+            self.queue.take(next, wakes);
+            self.notified_before = self.queue.front_ticket().unwrap_or_else(|| self.queue.end());
+        }
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub(crate) fn queue_mut(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &mut Option<Waker>, wakes: &mut Wakes) -> Progress {
+        if self.queue.contains(ticket) {
+            self.queue.wait(ticket, waker, wakes);
+            Progress::Pending
+        } else if ticket < self.notified_before {
+            Progress::Answered(Answer::Done)
+        } else {
+            Progress::Gone
+        }
+    }
+}

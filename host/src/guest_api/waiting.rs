@@ -1,0 +1,131 @@
+//! What all waits of a guest have in common: the request, the deadline, and what the others are told.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockkeeper_locks::{AcquireError, Acquired, Acquisition, Ask, Given, Link, Passage, Wait};
+
+use super::Refusal;
+use crate::bindings::lockkeeper::runtime::types;
+use crate::observe::Event;
+use crate::process::Actor;
+use crate::scope::ScopedLock;
+use crate::turn::{self, RemoteWait};
+
+/// How often a lock that is held on another core is looked at before its queue is joined, and how long the core pauses in
+/// between: about a microsecond in all, which is less than a hand-over between cores costs.
+const LOOKS: usize = 8;
+const PAUSES_PER_LOOK: usize = 16;
+
+impl Actor {
+    /// Acquires a lock, and waits for it.
+    pub(super) async fn acquire(
+        &self,
+        lock: &Arc<ScopedLock>,
+        ask: Ask,
+        timeout: Option<types::Duration>,
+    ) -> Result<Acquired, Refusal> {
+        turn::lock_request().await;
+        let asked = Instant::now();
+        if let Some(acquired) = self.spin(lock, ask, asked) {
+            return Ok(self.granted(lock, acquired, asked));
+        }
+        let passage: Acquisition = match self.scope.table().ask(self.owner(), lock.id, ask, asked) {
+            Err(AcquireError::Deadlock { circle }) => return Err(self.deadlock(&circle, asked)),
+            answer => answer?,
+        };
+        let acquired = self.pass(lock, passage, asked, timeout).await?;
+        Ok(self.granted(lock, acquired, asked))
+    }
+
+    /// Acquires a lock if that needs no waiting.
+    pub(super) fn try_acquire(&self, lock: &Arc<ScopedLock>, ask: Ask) -> Result<Option<Acquired>, Refusal> {
+        let now = Instant::now();
+        let taken = self.scope.table().try_ask(self.owner(), lock.id, ask, now)?;
+        Ok(taken.map(|acquired| self.granted(lock, acquired, now)))
+    }
+
+    /// Looks for a moment at a lock that somebody holds on another core, who may be just about to release it.
+    fn spin(&self, lock: &Arc<ScopedLock>, ask: Ask, now: Instant) -> Option<Acquired> {
+        if !self.is_spread() || !self.scope.table().is_held_elsewhere(lock.id, self.place()) {
+            return None;
+        }
+        for _ in 0..LOOKS {
+            (0..PAUSES_PER_LOOK).for_each(|_| std::hint::spin_loop());
+            // Whatever is wrong with the request is said when it is made in earnest.
+            if !self.scope.table().is_held_elsewhere(lock.id, self.place()) {
+                return self.scope.table().try_ask(self.owner(), lock.id, ask, now).ok().flatten();
+            }
+        }
+        None
+    }
+
+    /// Waits if there is something to wait for, to the deadline at most. The lock table decides which of the two came
+    /// first.
+    pub(super) async fn pass<A: Given>(
+        &self,
+        lock: &Arc<ScopedLock>,
+        passage: Passage<A>,
+        asked: Instant,
+        timeout: Option<types::Duration>,
+    ) -> Result<A, AcquireError> {
+        match passage {
+            Passage::Ready(answer) => Ok(answer),
+            Passage::Wait(mut wait) => self.wait(lock, &mut wait, asked, timeout).await,
+        }
+    }
+
+    pub(super) async fn wait<A: Given>(
+        &self,
+        lock: &Arc<ScopedLock>,
+        wait: &mut Wait<A>,
+        asked: Instant,
+        timeout: Option<types::Duration>,
+    ) -> Result<A, AcquireError> {
+        let deadline = deadline(asked, timeout);
+        let _seated = self.seat.sit(lock, wait.id(), asked, deadline.is_some());
+        let _remote = self.scope.table().is_held_elsewhere(lock.id, self.place()).then(RemoteWait::begin);
+        let waited = wait_until(wait, deadline).await;
+        if matches!(waited, Err(AcquireError::Cancelled)) {
+            self.events.emit(|| Event::WaitCancelled { process: self.id(), lock: lock.name.clone() });
+        }
+        waited
+    }
+
+    pub(super) fn deadlock(&self, circle: &[Link], now: Instant) -> Refusal {
+        let circle = self.scope.named(circle, now);
+        let told = circle.iter().cloned().map(types::Wait::from).collect();
+        self.events.emit(|| Event::Deadlock { process: self.id(), circle });
+        types::Error::Deadlock(told).into()
+    }
+
+    /// What follows from every grant.
+    pub(super) fn granted(&self, lock: &Arc<ScopedLock>, acquired: Acquired, asked: Instant) -> Acquired {
+        self.scope.granted(lock);
+        self.events.emit(|| Event::Granted {
+            process: self.id(),
+            lock: lock.name.clone(),
+            fence: acquired.fence.get(),
+            previous: acquired.previous,
+            waited: asked.elapsed(),
+        });
+        acquired
+    }
+}
+
+/// The moment at which a wait of `timeout` nanoseconds ends; one too far away to be written down never comes.
+fn deadline(from: Instant, timeout: Option<types::Duration>) -> Option<Instant> {
+    from.checked_add(Duration::from_nanos(timeout?))
+}
+
+async fn wait_until<A: Given>(wait: &mut Wait<A>, deadline: Option<Instant>) -> Result<A, AcquireError> {
+    let Some(deadline) = deadline else {
+        return wait.await;
+    };
+    if deadline > Instant::now()
+        && let Ok(ended) = tokio::time::timeout_at(deadline.into(), &mut *wait).await
+    {
+        return ended;
+    }
+    wait.expire(Instant::now())
+}

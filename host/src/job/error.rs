@@ -1,0 +1,182 @@
+//! Why a job, or a process of it, does not begin.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lockkeeper_journal::OpenError;
+use lockkeeper_journal::counter::CounterError;
+use lockkeeper_locks::ValueError;
+
+use crate::name::{Name, NameError};
+use crate::observe::Kind;
+use crate::process::InputError;
+
+/// Why a job cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// A name breaks the grammar.
+    #[error("{kind} {name:?}: {source}")]
+    Name {
+        /// What it names.
+        kind: Kind,
+        /// The text.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// Two things have one name.
+    #[error("{kind} `{name}` is declared twice; give one of them another name")]
+    Twice {
+        /// What it names.
+        kind: Kind,
+        /// The name.
+        name: Name,
+    },
+    /// A file or a value requires a lock that the job does not have.
+    #[error("{kind} `{name}` requires lock `{lock}`, which the job does not declare")]
+    NoSuchLock {
+        /// What requires it.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+        /// The lock.
+        lock: String,
+    },
+    /// A file or a value requires something that nobody can hold alone.
+    #[error("{kind} `{name}` requires `{lock}`, which is a {is}; bind it to a mutex, an rlock or a rwlock")]
+    NotExclusive {
+        /// What requires it.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+        /// What it requires.
+        lock: String,
+        /// What that is.
+        is: Kind,
+    },
+    /// A condition has no lock that could be let go.
+    #[error(
+        "condition `{condition}` waits with `{lock}` let go, which is no mutex and no rlock of the job; declare one"
+    )]
+    NoConditionLock {
+        /// The condition.
+        condition: Name,
+        /// Its lock.
+        lock: String,
+    },
+    /// A barrier has no parties.
+    #[error("barrier `{barrier}` has 0 parties; give it at least 1")]
+    NoParties {
+        /// The barrier.
+        barrier: Name,
+    },
+    /// A queue has no room.
+    #[error("queue `{queue}` has no room; let it hold at least one item and one byte")]
+    NoRoom {
+        /// The queue.
+        queue: Name,
+    },
+    /// Nobody holds something of this kind, so no hold can last too long.
+    #[error("{kind} `{name}` is not held by anybody, so it has no max-hold; take it away")]
+    NoMaxHold {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+    },
+    /// A value cannot start with what it is to start with.
+    #[error("value `{name}`: {source}")]
+    Value {
+        /// The value.
+        name: Name,
+        /// Why.
+        source: ValueError,
+    },
+    /// No fences can be reserved for a lock.
+    #[error("lock `{lock}`: {source}")]
+    Fences {
+        /// The lock.
+        lock: Name,
+        /// Why.
+        source: CounterError,
+    },
+    /// A file cannot be opened.
+    #[error("file `{file}`: {source}")]
+    Open {
+        /// The file.
+        file: Name,
+        /// Why.
+        source: OpenError,
+    },
+}
+
+/// Why a process does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// It is to have a lock or a file that the job does not have.
+    #[error("`{process}` is granted {kind} `{name}`, which the job does not declare")]
+    NoSuchGrant {
+        /// The process.
+        process: Arc<str>,
+        /// What kind.
+        kind: Kind,
+        /// The name.
+        name: String,
+    },
+    /// Its records are to wait for its end, and the file takes them only under a lock, which it need not have by then.
+    #[error("`{process}` commits at its end, and its append file `{file}` requires a lock; bind the file to none")]
+    HeldBackUnderLock {
+        /// The process.
+        process: Arc<str>,
+        /// The file.
+        file: Name,
+    },
+    /// A directory cannot be opened.
+    #[error("`{process}` is granted the directory {}, which cannot be opened: {source}", dir.display())]
+    Dir {
+        /// The process.
+        process: Arc<str>,
+        /// The directory.
+        dir: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// An append file could be reached past the host, through a directory of the process.
+    #[error(
+        "`{process}` may write in {}, where the append file `{file}` is; grant another directory, or grant it read-only",
+        dir.display()
+    )]
+    FileInDir {
+        /// The process.
+        process: Arc<str>,
+        /// The directory.
+        dir: PathBuf,
+        /// The file.
+        file: String,
+    },
+    /// The host's own files could be changed through a directory of the process.
+    #[error(
+        "`{process}` may write in {}, which has to do with the host's own directory {}; grant another directory, grant it \
+         read-only, or move the host's (--cache-dir, --state-dir)",
+        dir.display(), own.display()
+    )]
+    OwnDir {
+        /// The process.
+        process: Arc<str>,
+        /// The directory.
+        dir: PathBuf,
+        /// The host's directory.
+        own: PathBuf,
+    },
+    /// Its inputs cannot be given to it.
+    #[error("`{process}`: {source}")]
+    Input {
+        /// The process.
+        process: Arc<str>,
+        /// Why.
+        source: InputError,
+    },
+    /// The host shuts down.
+    #[error("the host is shutting down; no process is started any more")]
+    ShuttingDown,
+}

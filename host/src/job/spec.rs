@@ -1,0 +1,119 @@
+//! What a job has.
+
+use std::time::Duration;
+
+use lockkeeper_journal::FileSpec;
+use lockkeeper_locks::{Kind, LockConfig, Parties, QueueConfig, Scalar, Scalars, SemaphoreKind};
+
+/// What a job has.
+#[derive(Clone, Debug, Default)]
+pub struct JobSpec {
+    /// Its locks, and the other primitives that processes wait at.
+    pub locks: Vec<LockSpec>,
+    /// Its values and arrays.
+    pub values: Vec<ValueSpec>,
+    /// Its append files.
+    pub files: Vec<AppendSpec>,
+}
+
+/// A lock of a job, or another primitive that processes wait at.
+#[derive(Clone, Debug, Default)]
+pub struct LockSpec {
+    /// What processes call it.
+    pub name: String,
+    /// What it is.
+    pub kind: LockKind,
+    /// How it behaves; it matters for what can be held.
+    pub config: LockConfig,
+    /// How long a process may hold it. A hold that lasts longer is taken away, and the process can write no more to what is
+    /// bound to the lock.
+    pub max_hold: Option<Duration>,
+}
+
+/// What a lock of a job is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LockKind {
+    /// One owner at a time.
+    #[default]
+    Mutex,
+    /// One owner at a time, which may acquire it again.
+    RLock,
+    /// Any number of readers, or one writer.
+    RwLock,
+    /// Permits.
+    Semaphore(SemaphoreKind),
+    /// Something that is done once.
+    Once,
+    /// Waiting for a notification, with a mutex or rlock of this name let go.
+    Condition {
+        /// The lock.
+        lock: String,
+    },
+    /// A flag to wait for.
+    Event,
+    /// Processes that wait for each other.
+    Barrier {
+        /// How many; at least one.
+        parties: u32,
+        /// Whose end breaks it.
+        parties_are: Parties,
+    },
+    /// A number that is counted down to zero.
+    Latch {
+        /// Where it starts.
+        count: u32,
+    },
+    /// Items, first in, first out.
+    Queue(QueueConfig),
+}
+
+/// How often an rlock, or a read, may be acquired by one owner, one within the other.
+pub const DEPTH_MAX: u32 = 1 << 20;
+
+/// The most bytes of all elements of an array, or of a value.
+pub const VALUE_BYTES_MAX: u64 = 64 << 20;
+
+/// A value or an array of a job.
+#[derive(Clone, Debug)]
+pub struct ValueSpec {
+    /// What processes call it.
+    pub name: String,
+    /// What it is, and what it starts with.
+    pub content: ValueContent,
+    /// The lock without which nobody may change it.
+    pub requires_lock: Option<String>,
+}
+
+/// What a value or an array is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValueContent {
+    /// A single value.
+    Value {
+        /// What it starts with.
+        initial: Scalar,
+        /// How many bytes it may have, if it has bytes.
+        bytes_max: u32,
+    },
+    /// An array of a fixed length.
+    Array(Scalars),
+}
+
+/// An append file of a job.
+#[derive(Clone, Debug)]
+pub struct AppendSpec {
+    /// What processes call it.
+    pub name: String,
+    /// Where it is and how it is written.
+    pub file: FileSpec,
+    /// The lock without which nobody may write to it.
+    pub requires_lock: Option<String>,
+}
+
+/// Whether something of this kind is held by owners, so that a hold can last too long.
+pub(super) fn can_expire(kind: Kind) -> bool {
+    match kind {
+        Kind::Mutex | Kind::RLock { .. } | Kind::RwLock { .. } | Kind::Once => true,
+        Kind::Semaphore(kind) => matches!(kind, SemaphoreKind::Owned { .. }),
+        Kind::Condition { .. } | Kind::Event | Kind::Barrier { .. } | Kind::Latch { .. } | Kind::Queue(_) => false,
+    }
+}

@@ -1,0 +1,187 @@
+//! Whether a job can still go on: who of its processes waits at a lock or another primitive, and whether all do.
+//!
+//! A process takes its seat when it waits there, and leaves it when it goes on. If all are seated, nothing has changed for a
+//! tick of the clock, and the table says that nobody was woken, then only something from outside could help.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use lockkeeper_locks::{LockTable, WaitId};
+
+use crate::ids::ProcessId;
+use crate::observe::{Event, Events, Held, StalledProcess, WaitsFor};
+use crate::scope::ScopedLock;
+
+/// The seats of one job.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    table: Arc<LockTable>,
+    events: Events,
+    locks: Vec<Arc<ScopedLock>>,
+    seats: Mutex<HashMap<ProcessId, Arc<Seat>>>,
+    counts: Arc<Counts>,
+    /// How often somebody had sat down when it was looked last, and when a stall was reported last.
+    looked: AtomicU64,
+    reported: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    alive: AtomicUsize,
+    seated: AtomicUsize,
+    /// How often somebody sat down: it changes whenever anything does.
+    sittings: AtomicU64,
+}
+
+/// The place where one process waits.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    process: ProcessId,
+    name: Arc<str>,
+    /// Whether a time limit will end the process.
+    limited: bool,
+    waits: Mutex<Option<Waits>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Clone, Debug)]
+struct Waits {
+    lock: Arc<ScopedLock>,
+    id: WaitId,
+    since: Instant,
+    /// Whether it will go on by itself, at a deadline.
+    timed: bool,
+}
+
+/// Who waits for what in a job that cannot go on.
+#[derive(Clone, Debug)]
+pub struct Stall {
+    /// Who waits for what.
+    pub waits: Vec<StalledProcess>,
+    /// Whether a time limit, of a process or of a hold, is still to come that may let others go on.
+    pub ends_by_itself: bool,
+}
+
+/// As long as this lives, the process waits.
+#[must_use = "the process stands up when this is dropped"]
+pub(crate) struct Seated<'a>(&'a Seat);
+
+impl Seat {
+    fn waits(&self) -> MutexGuard<'_, Option<Waits>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process waits from here on.
+    pub(crate) fn sit(&self, lock: &Arc<ScopedLock>, id: WaitId, since: Instant, timed: bool) -> Seated<'_> {
+        *self.waits() = Some(Waits { lock: lock.clone(), id, since, timed });
+        self.counts.sittings.fetch_add(1, Ordering::Relaxed);
+        self.counts.seated.fetch_add(1, Ordering::SeqCst);
+        Seated(self)
+    }
+}
+
+impl Drop for Seated<'_> {
+    fn drop(&mut self) {
+        self.0.counts.seated.fetch_sub(1, Ordering::SeqCst);
+        drop(self.0.waits().take());
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(table: Arc<LockTable>, events: Events, locks: Vec<Arc<ScopedLock>>) -> Self {
+        Self {
+            table,
+            events,
+            locks,
+            seats: Mutex::default(),
+            counts: Arc::default(),
+            looked: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
+        }
+    }
+
+    fn seats(&self) -> MutexGuard<'_, HashMap<ProcessId, Arc<Seat>>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A process begins. It is there from here on, whether or not it runs yet.
+    pub(crate) fn begin(&self, process: ProcessId, name: Arc<str>, limited: bool) -> Arc<Seat> {
+        let seat = Arc::new(Seat { process, name, limited, waits: Mutex::default(), counts: self.counts.clone() });
+        self.seats().insert(process, seat.clone());
+        self.counts.alive.fetch_add(1, Ordering::SeqCst);
+        seat
+    }
+
+    /// A process has ended.
+    pub(crate) fn end(&self, process: ProcessId) {
+        if self.seats().remove(&process).is_some() {
+            // It may have been the last one that ran.
+            self.counts.sittings.fetch_add(1, Ordering::Relaxed);
+            self.counts.alive.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// With every tick of the clock: reports a stall, once for each time that everybody sits.
+    pub(crate) fn tick(&self) {
+        let sittings = self.counts.sittings.load(Ordering::Relaxed);
+        let alive = self.counts.alive.load(Ordering::SeqCst);
+        if alive == 0 || self.counts.seated.load(Ordering::SeqCst) < alive {
+            return;
+        }
+        if self.looked.swap(sittings, Ordering::Relaxed) != sittings
+            || self.reported.load(Ordering::Relaxed) == sittings
+        {
+            return;
+        }
+        if let Some(Stall { waits, ends_by_itself }) = self.stall() {
+            self.reported.store(sittings, Ordering::Relaxed);
+            self.events.emit(|| Event::Stalled { waits, ends_by_itself });
+        }
+    }
+
+    /// Looks whether the job stands still.
+    pub(crate) fn stall(&self) -> Option<Stall> {
+        let sittings = self.counts.sittings.load(Ordering::SeqCst);
+        let seats: Vec<_> = self.seats().values().cloned().collect();
+        let mut waits = Vec::with_capacity(seats.len());
+        let mut limited = false;
+        for seat in &seats {
+            let waiting = seat.waits().clone()?;
+            let want = self.table.want(waiting.id)?;
+            // Who has a deadline, or was woken and has not come yet, will go on.
+            if waiting.timed || !self.table.sleeps(waiting.id) {
+                return None;
+            }
+            limited |= seat.limited;
+            waits.push((seat, waiting, want));
+        }
+        // Everyone sat while it was looked, so nobody was there to wake the first after the last was seen.
+        if waits.is_empty() || self.counts.sittings.load(Ordering::SeqCst) != sittings {
+            return None;
+        }
+        let mut holds: HashMap<ProcessId, Vec<Held>> = HashMap::new();
+        for lock in self.locks.iter().filter(|lock| lock.is_held()) {
+            for holder in self.table.holders(lock.id) {
+                limited |= lock.max_hold.is_some();
+                let held = Held { lock: lock.name.clone(), how: holder.mode };
+                holds.entry(ProcessId::from(holder.owner)).or_default().push(held);
+            }
+        }
+        let now = Instant::now();
+        let mut waits: Vec<_> = waits
+            .into_iter()
+            .map(|(seat, waiting, want)| StalledProcess {
+                process: seat.process,
+                name: seat.name.clone(),
+                waits_at: waiting.lock.name.clone(),
+                waits_for: WaitsFor(want),
+                waited: now.saturating_duration_since(waiting.since),
+                holds: holds.remove(&seat.process).unwrap_or_default(),
+            })
+            .collect();
+        waits.sort_by_key(|wait| wait.process);
+        Some(Stall { waits, ends_by_itself: limited })
+    }
+}
