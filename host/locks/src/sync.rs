@@ -1,8 +1,11 @@
-//! The mutex under everything: the standard library's, or the model checker's under `cfg(loom)`.
+//! The mutex under everything: the standard library's, or that of a checker under `cfg(loom)` (every order of a small race)
+//! and `cfg(shuttle)` (many orders of a large one).
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{Mutex, MutexGuard};
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
 /// Locks a leaf mutex.

@@ -32,6 +32,11 @@ impl HostCondition for ProcessState {
         let condition = &self.table.get(&condition)?.0;
         let table = self.actor.scope.table();
         let asked = Instant::now();
+        if let LockKind::Condition { lock } = condition.kind
+            && self.actor.events.is_observed()
+        {
+            self.actor.releasing(&self.actor.scope.lock(lock), None);
+        }
         let ConditionWait { mut wait, lock, depth } = table.wait_condition(self.owner(), condition.id, asked)?;
         let notified = match self.actor.wait(condition, &mut wait, asked, timeout).await {
             // From here to the lock the notification passes on if this process ends.

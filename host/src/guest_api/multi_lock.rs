@@ -103,6 +103,7 @@ impl HostMultiLock for ProcessState {
 impl ProcessState {
     fn give_back(&self, lock: &ScopedLock, ask: Ask) -> Result<(), Refusal> {
         let now = Instant::now();
+        self.actor.releasing(lock, Some(if let Ask::Permits(permits) = ask { permits } else { 1 }));
         Ok(match ask {
             Ask::Permits(permits) => self.actor.scope.table().release_permits(self.owner(), lock.id, permits, now)?,
             Ask::Exclusive | Ask::Shared | Ask::Upgrade => {
@@ -143,6 +144,7 @@ impl Drop for Got<'_> {
         let owner = self.actor.owner();
         for ((_, lock, ask), _) in self.parts.iter().zip(&self.acquired).rev() {
             let now = Instant::now();
+            self.actor.releasing(lock, Some(if let Ask::Permits(permits) = ask { *permits } else { 1 }));
             // One that was taken away meanwhile is told at the next call about it.
             let _gone = match ask {
                 Ask::Permits(permits) => table.release_permits(owner, lock.id, *permits, now).is_err(),

@@ -41,6 +41,7 @@ impl HostMutex for ProcessState {
     fn release(&mut self, mutex: Resource<MutexHandle>, guard: Option<types::Fence>) -> Result<(), Refusal> {
         let lock = &self.table.get(&mutex)?.0;
         self.check_guard(lock, guard)?;
+        self.actor.releasing(lock, Some(1));
         Ok(self.actor.scope.table().release(self.owner(), lock.id, Instant::now())?)
     }
 

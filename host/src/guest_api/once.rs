@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use lockkeeper_locks::{self as locks, AcquireError};
+use lockkeeper_locks as locks;
 use wasmtime::component::Resource;
 
 use super::Refusal;
@@ -27,25 +27,28 @@ impl HostOnce for ProcessState {
     async fn begin(&mut self, once: Resource<OnceHandle>, timeout: Option<types::Duration>) -> Result<Turn, Refusal> {
         let once = &self.table.get(&once)?.0;
         let asked = Instant::now();
-        let passage = match self.actor.scope.table().begin_once(self.owner(), once.id, asked) {
-            Err(AcquireError::Deadlock { circle }) => return Err(self.actor.deadlock(&circle, asked)),
-            answer => answer?,
+        let answer = match self.actor.scope.table().begin_once(self.owner(), once.id, asked) {
+            Ok(passage) => self.actor.pass(once, passage, asked, timeout).await,
+            Err(error) => Err(error),
         };
-        Ok(match self.actor.pass(once, passage, asked, timeout).await? {
-            locks::Turn::Yours(acquired) => Turn::Yours(self.actor.granted(once, acquired, asked).into()),
-            locks::Turn::Done => Turn::Done,
-        })
+        match answer {
+            Ok(locks::Turn::Yours(acquired)) => Ok(Turn::Yours(self.actor.granted(once, acquired, asked).into())),
+            Ok(locks::Turn::Done) => Ok(Turn::Done),
+            Err(error) => Err(self.actor.refused(once, error, asked)),
+        }
     }
 
     fn complete(&mut self, once: Resource<OnceHandle>, guard: types::Fence) -> Result<(), Refusal> {
         let once = &self.table.get(&once)?.0;
         self.check_guard(once, Some(guard))?;
+        self.actor.releasing(once, None);
         Ok(self.actor.scope.table().complete_once(self.owner(), once.id, Instant::now())?)
     }
 
     fn give_up(&mut self, once: Resource<OnceHandle>, guard: types::Fence) -> Result<(), Refusal> {
         let once = &self.table.get(&once)?.0;
         self.check_guard(once, Some(guard))?;
+        self.actor.releasing(once, Some(1));
         Ok(self.actor.scope.table().release(self.owner(), once.id, Instant::now())?)
     }
 

@@ -41,6 +41,7 @@ impl HostRlock for ProcessState {
     fn release(&mut self, rlock: Resource<RlockHandle>, guard: Option<types::Fence>) -> Result<(), Refusal> {
         let lock = &self.table.get(&rlock)?.0;
         self.check_guard(lock, guard)?;
+        self.actor.releasing(lock, Some(1));
         Ok(self.actor.scope.table().release(self.owner(), lock.id, Instant::now())?)
     }
 

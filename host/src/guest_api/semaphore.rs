@@ -41,8 +41,9 @@ impl HostSemaphore for ProcessState {
 
     fn release(&mut self, semaphore: Resource<SemaphoreHandle>, permits: u32) -> Result<(), Refusal> {
         ask(permits)?;
-        let lock = self.table.get(&semaphore)?.0.id;
-        Ok(self.actor.scope.table().release_permits(self.owner(), lock, permits, Instant::now())?)
+        let lock = &self.table.get(&semaphore)?.0;
+        self.actor.releasing(lock, Some(permits));
+        Ok(self.actor.scope.table().release_permits(self.owner(), lock.id, permits, Instant::now())?)
     }
 
     fn value(&mut self, semaphore: Resource<SemaphoreHandle>) -> wasmtime::Result<u32> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockkeeper_locks::{AcquireError, Acquired, Acquisition, Ask, Given, Link, Passage, Wait};
+use lockkeeper_locks::{AcquireError, Acquired, Ask, Given, Passage, Wait};
 
 use super::Refusal;
 use crate::bindings::lockkeeper::runtime::types;
@@ -27,15 +27,18 @@ impl Actor {
     ) -> Result<Acquired, Refusal> {
         turn::lock_request().await;
         let asked = Instant::now();
-        if let Some(acquired) = self.spin(lock, ask, asked) {
-            return Ok(self.granted(lock, acquired, asked));
-        }
-        let passage: Acquisition = match self.scope.table().ask(self.owner(), lock.id, ask, asked) {
-            Err(AcquireError::Deadlock { circle }) => return Err(self.deadlock(&circle, asked)),
-            answer => answer?,
+        self.events.emit(|| Event::Asked { process: self.id(), lock: lock.name.clone() });
+        let answer = match self.spin(lock, ask, asked) {
+            Some(acquired) => Ok(acquired),
+            None => match self.scope.table().ask(self.owner(), lock.id, ask, asked) {
+                Ok(passage) => self.pass(lock, passage, asked, timeout).await,
+                Err(error) => Err(error),
+            },
         };
-        let acquired = self.pass(lock, passage, asked, timeout).await?;
-        Ok(self.granted(lock, acquired, asked))
+        match answer {
+            Ok(acquired) => Ok(self.granted(lock, acquired, asked)),
+            Err(error) => Err(self.refused(lock, error, asked)),
+        }
     }
 
     /// Acquires a lock if that needs no waiting.
@@ -92,11 +95,26 @@ impl Actor {
         waited
     }
 
-    pub(super) fn deadlock(&self, circle: &[Link], now: Instant) -> Refusal {
-        let circle = self.scope.named(circle, now);
+    /// What follows from every refusal of a lock.
+    pub(super) fn refused(&self, lock: &ScopedLock, error: AcquireError, now: Instant) -> Refusal {
+        self.events.emit(|| Event::Refused { process: self.id(), lock: lock.name.clone(), why: error.to_string() });
+        let AcquireError::Deadlock { circle } = error else { return error.into() };
+        let circle = self.scope.named(&circle, now);
         let told = circle.iter().cloned().map(types::Wait::from).collect();
         self.events.emit(|| Event::Deadlock { process: self.id(), circle });
         types::Error::Deadlock(told).into()
+    }
+
+    /// Says that a hold ends, before it does. `count` is how much of it is given back; none for all.
+    pub(super) fn releasing(&self, lock: &ScopedLock, count: Option<u32>) {
+        if !self.events.is_observed() {
+            return;
+        }
+        let Some(hold) = self.scope.table().held(self.owner(), lock.id) else { return };
+        if count.is_none_or(|count| count == hold.count) {
+            let fence = hold.fence.get();
+            self.events.emit(|| Event::Released { process: self.id(), lock: lock.name.clone(), fence });
+        }
     }
 
     /// What follows from every grant.

@@ -35,6 +35,31 @@ pub enum Event {
         /// What it asked for.
         denial: Denial,
     },
+    /// A process asks for a lock, and will wait for it if need be.
+    Asked {
+        /// Which process.
+        process: ProcessId,
+        /// The lock.
+        lock: Name,
+    },
+    /// A process was not granted what it asked for.
+    Refused {
+        /// Which process.
+        process: ProcessId,
+        /// The lock.
+        lock: Name,
+        /// Why.
+        why: String,
+    },
+    /// A process is about to release a lock. It holds it up to here.
+    Released {
+        /// Which process.
+        process: ProcessId,
+        /// The lock.
+        lock: Name,
+        /// The fence of the hold.
+        fence: u64,
+    },
     /// A process acquired a lock.
     Granted {
         /// Which process.
@@ -294,6 +319,11 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) fn new(observer: Option<Observer>) -> Self {
         Self { observer }
+    }
+
+    /// Whether anybody looks.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observer.is_some()
     }
 
     /// The event is built only if somebody looks.

@@ -66,7 +66,9 @@ fn whoever_does_not_hold_the_lock_neither_waits_nor_notifies() {
     let condition = desk.condition(lock);
     let not_held = ReleaseError::NotHeld { lock };
     assert_eq!(desk.table.notify(A, condition, 1), Err(not_held));
-    assert!(matches!(desk.table.wait_condition(A, condition, desk.at(0)), Err(ConditionError::Lock(error)) if error == not_held));
+    assert!(
+        matches!(desk.table.wait_condition(A, condition, desk.at(0)), Err(ConditionError::Lock(error)) if error == not_held)
+    );
     desk.hold(B, lock, X, 1);
     let not_owner = ReleaseError::NotOwner { lock, owner: B };
     assert_eq!(desk.table.notify(A, condition, 1), Err(not_owner));
@@ -193,7 +195,8 @@ fn a_notification_passes_on_from_who_ends_before_it_has_the_lock_again() {
     let notification = desk.table.notified(condition, &third.wait);
     drop(notification);
     desk.release(E, lock, 7);
-    let [late] = waiting(&desk, condition, lock);
+    desk.hold(B, lock, X, 8);
+    let (late, _) = desk.wait_condition(B, condition, 9);
     assert_eq!(late.wakes(), 0, "nobody was left to take it, and it is not kept");
 }
 

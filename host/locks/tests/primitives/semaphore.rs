@@ -108,7 +108,7 @@ fn those_who_fit_together_are_served_together() {
     let mut waits = [desk.queue(B, lock, some(1), 1), desk.queue(C, lock, some(2), 2)];
     let mut last = desk.queue(D, lock, some(2), 3);
     desk.give(A, lock, 3, 4);
-    waits.iter_mut().for_each(|wait| drop(wait.got()));
+    waits.iter_mut().for_each(|wait| _ = wait.got());
     assert_eq!(last.wakes(), 0);
     desk.give(A, lock, 1, 5);
     assert_eq!(last.wakes(), 0);
@@ -125,7 +125,7 @@ fn a_large_request_that_times_out_lets_the_small_ones_behind_it_go_on() {
         let mut large = desk.queue(B, lock, some(3), 1);
         let mut small = [desk.queue(C, lock, some(1), 2), desk.queue(D, lock, some(1), 3)];
         assert_eq!(large.expire(desk.at(4)), Err(AcquireError::TimedOut));
-        small.iter_mut().for_each(|wait| drop(wait.got()));
+        small.iter_mut().for_each(|wait| _ = wait.got());
         assert_eq!(desk.free(lock), 0);
     }
 }

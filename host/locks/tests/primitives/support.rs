@@ -1,5 +1,6 @@
 //! A table with a clock that only the test moves, and waiters of every primitive whose wake-ups are counted.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(crate) const BOUND_US: u64 = 1_000;
 pub(crate) struct Desk {
     pub(crate) table: Arc<LockTable>,
     start: Instant,
+    /// Each condition with its lock.
+    conditions: RefCell<Vec<(LockId, LockId)>>,
 }
 
 impl Desk {
@@ -32,7 +35,7 @@ impl Desk {
     }
 
     pub(crate) fn with_limits(limits: Limits) -> Self {
-        Self { table: Arc::new(LockTable::new(limits)), start: Instant::now() }
+        Self { table: Arc::new(LockTable::new(limits)), start: Instant::now(), conditions: RefCell::default() }
     }
 
     pub(crate) fn at(&self, us: u64) -> Instant {
@@ -80,7 +83,14 @@ impl Desk {
     }
 
     pub(crate) fn condition(&self, lock: LockId) -> LockId {
-        self.strict(Kind::Condition { lock })
+        let condition = self.strict(Kind::Condition { lock });
+        self.conditions.borrow_mut().push((condition, lock));
+        condition
+    }
+
+    pub(crate) fn lock_of(&self, condition: LockId) -> LockId {
+        let conditions = self.conditions.borrow();
+        conditions.iter().find(|(known, _)| *known == condition).expect("a condition of this desk").1
     }
 
     pub(crate) fn barrier(&self, parties: u32, parties_are: Parties) -> LockId {
