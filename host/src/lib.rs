@@ -41,6 +41,7 @@
 
 mod bindings;
 mod byte_size;
+mod clock;
 mod grants;
 mod guest_api;
 mod host;

@@ -178,6 +178,12 @@ pub enum ReleaseError {
         /// Why it was taken away.
         how: EndCause,
     },
+    /// The caller holds the lock with another fence than the one that it named: it lost that hold.
+    #[error("fenced: the caller's hold has fence {current}")]
+    Fenced {
+        /// The fence of its hold.
+        current: Fence,
+    },
     /// More permits than the caller holds, or than there can be.
     #[error("more permits of semaphore {lock} than can be given back")]
     OverRelease {

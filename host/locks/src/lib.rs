@@ -36,6 +36,7 @@
 //! | `holds`, `fences` | who holds one lock; the numbers it may still issue |
 //! | `condition`, `event`, `barrier`, `latch`, `items` | what is waited at and not held |
 //! | `object` | whatever stands behind one id of the table |
+//! | `clock` | the time of a call, as exact as it has to be |
 //! | `owners` | which locks an owner holds or asked for |
 //! | `deadlock` | whether a wait could ever end |
 //! | `slots` | locks by id, found without a mutex |
@@ -47,6 +48,7 @@
 
 mod array;
 mod barrier;
+mod clock;
 mod condition;
 mod deadlock;
 mod error;
@@ -73,6 +75,7 @@ mod value;
 mod wait;
 
 pub use array::{Array, Scalars};
+pub use clock::Now;
 pub use error::{AcquireError, BrokenCause, ClaimError, ConditionError, LatchError, ReleaseError, TaskDoneError};
 pub use ids::{
     Acquired, Ask, Counters, EndCause, Fence, FenceBlock, Holder, Item, Limits, Link, LockId, LockState, LockView,

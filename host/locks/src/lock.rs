@@ -16,6 +16,7 @@
 use std::task::Waker;
 use std::time::Instant;
 
+use crate::clock::Now;
 use crate::error::ClaimError;
 use crate::fences::Fences;
 use crate::holds::{Hold, Holds, Stage};
@@ -145,6 +146,8 @@ pub(crate) enum NotReleased {
     NotHeld,
     HeldBy(OwnerId),
     OverRelease,
+    /// The owner holds it, but with this fence.
+    Fenced(Fence),
 }
 
 /// A hold that was taken away, first half.
@@ -193,13 +196,7 @@ impl Lock {
     // ---- requests of an owner ----
 
     /// Takes the lock if it can be had now.
-    pub(crate) fn try_ask(
-        &mut self,
-        asker: Asker,
-        ask: Ask,
-        now: Instant,
-        wakes: &mut Wakes,
-    ) -> Result<Acquired, Refused> {
+    pub(crate) fn try_ask(&mut self, asker: Asker, ask: Ask, now: Now, wakes: &mut Wakes) -> Result<Acquired, Refused> {
         let now = self.note(now);
         if let Some(again) = self.look(asker.owner, ask)? {
             return Ok(again);
@@ -211,14 +208,7 @@ impl Lock {
     }
 
     /// Takes the lock, or queues for it.
-    pub(crate) fn ask(
-        &mut self,
-        asker: Asker,
-        ask: Ask,
-        now: Instant,
-        waiters_max: usize,
-        wakes: &mut Wakes,
-    ) -> Request {
+    pub(crate) fn ask(&mut self, asker: Asker, ask: Ask, now: Now, waiters_max: usize, wakes: &mut Wakes) -> Request {
         match self.try_ask(asker, ask, now, wakes) {
             Ok(acquired) => return Request::Granted(acquired),
             Err(Refused::Busy) => {}
@@ -228,7 +218,7 @@ impl Lock {
             return Request::Refused(Refused::QueueFull);
         }
         self.counters.contended += 1;
-        let now = self.note(now);
+        let now = self.note_exactly(now.exact());
         let push = if ask == Ask::Upgrade { Queue::push_ahead } else { Queue::push };
         Request::Queued(push(&mut self.queue, asker.owner, asker.place, Want::Lock(ask), now))
     }
@@ -270,7 +260,7 @@ impl Lock {
         &mut self,
         owner: OwnerId,
         touched: Touched,
-        now: Instant,
+        now: Now,
         wakes: &mut Wakes,
     ) -> Result<Released, NotReleased> {
         let now = self.note(now);
@@ -279,7 +269,7 @@ impl Lock {
         };
         if let Rule::Semaphore(_) = self.rule {
             let place = hold.place;
-            return self.release_permits(Asker { owner, place }, 1, now, wakes);
+            return self.release_permits(Asker { owner, place }, 1, now.into(), wakes);
         }
         if hold.count > 1 {
             hold.count -= 1;
@@ -296,7 +286,7 @@ impl Lock {
         &mut self,
         asker: Asker,
         count: u32,
-        now: Instant,
+        now: Now,
         wakes: &mut Wakes,
     ) -> Result<Released, NotReleased> {
         let now = self.note(now);
@@ -324,7 +314,7 @@ impl Lock {
     }
 
     /// Releases all levels at once, for a condition to wait; how many there were.
-    pub(crate) fn release_all(&mut self, owner: OwnerId, now: Instant, wakes: &mut Wakes) -> Result<u32, NotReleased> {
+    pub(crate) fn release_all(&mut self, owner: OwnerId, now: Now, wakes: &mut Wakes) -> Result<u32, NotReleased> {
         let Some(hold) = self.holds.get_mut(owner).filter(|hold| hold.is_live()) else {
             return Err(self.not_released(owner));
         };
@@ -341,12 +331,7 @@ impl Lock {
     }
 
     /// From writer to reader, with nobody in between.
-    pub(crate) fn downgrade(
-        &mut self,
-        owner: OwnerId,
-        now: Instant,
-        wakes: &mut Wakes,
-    ) -> Result<Acquired, NotReleased> {
+    pub(crate) fn downgrade(&mut self, owner: OwnerId, now: Now, wakes: &mut Wakes) -> Result<Acquired, NotReleased> {
         self.note(now);
         let writes = |hold: &&mut Hold| hold.is_live() && hold.mode == Mode::Exclusive;
         let Some(hold) = self.holds.get_mut(owner).filter(writes) else {
@@ -373,12 +358,7 @@ impl Lock {
     }
 
     /// The owner of the turn has done what there was to do; everyone who waits is to be told.
-    pub(crate) fn complete(
-        &mut self,
-        owner: OwnerId,
-        now: Instant,
-        wakes: &mut Wakes,
-    ) -> Result<Expelled, NotReleased> {
+    pub(crate) fn complete(&mut self, owner: OwnerId, now: Now, wakes: &mut Wakes) -> Result<Expelled, NotReleased> {
         self.release(owner, Touched::Yes, now, wakes)?;
         self.rule = Rule::Once { done: true };
         if let Some(flight) = self.flight.take() {
@@ -442,7 +422,7 @@ impl Lock {
 
     /// The deadline of a waiter has come: it has the grant, or it is out of the queue. Never pending.
     pub(crate) fn expire(&mut self, ticket: Ticket, now: Instant, wakes: &mut Wakes) -> Progress {
-        self.note(now);
+        self.note_exactly(now);
         match self.advance(ticket, wakes) {
             Progress::Pending => {
                 self.counters.timeouts += 1;
@@ -560,7 +540,7 @@ impl Lock {
     ///
     /// If this is not the hold that was taken away.
     pub(crate) fn finish_revoke(&mut self, owner: OwnerId, fence: Fence, now: Instant, wakes: &mut Wakes) {
-        let now = self.note(now);
+        let now = self.note_exactly(now);
         if let Some(hold) = self.holds.get(owner).copied() {
             assert_eq!((hold.stage, hold.fence), (Stage::Revoking, fence), "the hold that ends was taken away before");
             self.holds.remove(owner);
@@ -990,8 +970,14 @@ impl Lock {
         }
     }
 
+    /// The time of a call: read from the clock only if somebody waits, since nothing else depends on it much.
+    fn note(&mut self, now: Now) -> Instant {
+        let now = if self.queue.is_empty() { now.about() } else { now.exact() };
+        self.note_exactly(now)
+    }
+
     /// Time never runs backwards for a lock, although its callers look at the clock before they get its mutex.
-    fn note(&mut self, now: Instant) -> Instant {
+    fn note_exactly(&mut self, now: Instant) -> Instant {
         let latest = self.latest.map_or(now, |latest| latest.max(now));
         self.latest = Some(latest);
         latest

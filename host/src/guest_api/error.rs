@@ -95,6 +95,7 @@ impl From<ReleaseError> for Refusal {
             ReleaseError::NotOwner { .. } => types::Error::NotOwner,
             ReleaseError::Lost { how } => types::Error::Lost(how.into()),
             ReleaseError::OverRelease { .. } => types::Error::OverRelease,
+            ReleaseError::Fenced { current } => types::Error::Fenced(current.get()),
         })
     }
 }

@@ -89,7 +89,10 @@ impl HostMultiLock for ProcessState {
         for (place, lock, ask) in parts.iter().rev() {
             // What a semaphore grants on top of what is held has no fence of its own.
             let guard = guards.get(*place).copied().filter(|_| !matches!(ask, Ask::Permits(_)));
-            let released = self.check_guard(lock, guard).and_then(|()| self.give_back(lock, *ask));
+            let released = match ask {
+                Ask::Permits(permits) => self.actor.release_permits(lock, *permits),
+                Ask::Exclusive | Ask::Shared | Ask::Upgrade => self.actor.release(lock, guard),
+            };
             first = first.and(released);
         }
         first
@@ -97,19 +100,6 @@ impl HostMultiLock for ProcessState {
 
     fn drop(&mut self, locks: Resource<MultiLockHandle>) -> wasmtime::Result<()> {
         self.close_handle(locks)
-    }
-}
-
-impl ProcessState {
-    fn give_back(&self, lock: &ScopedLock, ask: Ask) -> Result<(), Refusal> {
-        let now = Instant::now();
-        self.actor.releasing(lock, Some(if let Ask::Permits(permits) = ask { permits } else { 1 }));
-        Ok(match ask {
-            Ask::Permits(permits) => self.actor.scope.table().release_permits(self.owner(), lock.id, permits, now)?,
-            Ask::Exclusive | Ask::Shared | Ask::Upgrade => {
-                self.actor.scope.table().release(self.owner(), lock.id, now)?
-            }
-        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! `lockkeeper:runtime/mutex`.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use lockkeeper_locks::{Ask, Fence};
 use wasmtime::component::Resource;
@@ -39,10 +38,7 @@ impl HostMutex for ProcessState {
     }
 
     fn release(&mut self, mutex: Resource<MutexHandle>, guard: Option<types::Fence>) -> Result<(), Refusal> {
-        let lock = &self.table.get(&mutex)?.0;
-        self.check_guard(lock, guard)?;
-        self.actor.releasing(lock, Some(1));
-        Ok(self.actor.scope.table().release(self.owner(), lock.id, Instant::now())?)
+        self.actor.release(&self.table.get(&mutex)?.0, guard)
     }
 
     fn locked(&mut self, mutex: Resource<MutexHandle>) -> wasmtime::Result<bool> {

@@ -32,9 +32,11 @@ impl HostOnce for ProcessState {
             Err(error) => Err(error),
         };
         match answer {
-            Ok(locks::Turn::Yours(acquired)) => Ok(Turn::Yours(self.actor.granted(once, acquired, asked).into())),
+            Ok(locks::Turn::Yours(acquired)) => {
+                Ok(Turn::Yours(self.actor.granted(once, acquired, asked.elapsed()).into()))
+            }
             Ok(locks::Turn::Done) => Ok(Turn::Done),
-            Err(error) => Err(self.actor.refused(once, error, asked)),
+            Err(error) => Err(self.actor.refused(once, error)),
         }
     }
 
@@ -46,10 +48,7 @@ impl HostOnce for ProcessState {
     }
 
     fn give_up(&mut self, once: Resource<OnceHandle>, guard: types::Fence) -> Result<(), Refusal> {
-        let once = &self.table.get(&once)?.0;
-        self.check_guard(once, Some(guard))?;
-        self.actor.releasing(once, Some(1));
-        Ok(self.actor.scope.table().release(self.owner(), once.id, Instant::now())?)
+        self.actor.release(&self.table.get(&once)?.0, Some(guard))
     }
 
     fn is_done(&mut self, once: Resource<OnceHandle>) -> wasmtime::Result<bool> {

@@ -72,10 +72,7 @@ impl HostRwlock for ProcessState {
     }
 
     fn release(&mut self, rwlock: Resource<RwlockHandle>, guard: Option<types::Fence>) -> Result<(), Refusal> {
-        let lock = &self.table.get(&rwlock)?.0;
-        self.check_guard(lock, guard)?;
-        self.actor.releasing(lock, Some(1));
-        Ok(self.actor.scope.table().release(self.owner(), lock.id, Instant::now())?)
+        self.actor.release(&self.table.get(&rwlock)?.0, guard)
     }
 
     fn locked(&mut self, rwlock: Resource<RwlockHandle>) -> wasmtime::Result<bool> {

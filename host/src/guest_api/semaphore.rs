@@ -1,7 +1,6 @@
 //! `lockkeeper:runtime/semaphore`.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use lockkeeper_locks::Ask;
 use wasmtime::component::Resource;
@@ -41,9 +40,7 @@ impl HostSemaphore for ProcessState {
 
     fn release(&mut self, semaphore: Resource<SemaphoreHandle>, permits: u32) -> Result<(), Refusal> {
         ask(permits)?;
-        let lock = &self.table.get(&semaphore)?.0;
-        self.actor.releasing(lock, Some(permits));
-        Ok(self.actor.scope.table().release_permits(self.owner(), lock.id, permits, Instant::now())?)
+        self.actor.release_permits(&self.table.get(&semaphore)?.0, permits)
     }
 
     fn value(&mut self, semaphore: Resource<SemaphoreHandle>) -> wasmtime::Result<u32> {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockkeeper_locks::{AcquireError, Acquired, Ask, Given, Passage, Wait};
+use lockkeeper_locks::{AcquireError, Acquired, Ask, Fence, Given, Passage, Wait};
 
 use super::Refusal;
 use crate::bindings::lockkeeper::runtime::types;
+use crate::clock;
 use crate::observe::Event;
 use crate::process::Actor;
 use crate::scope::ScopedLock;
@@ -26,30 +27,32 @@ impl Actor {
         timeout: Option<types::Duration>,
     ) -> Result<Acquired, Refusal> {
         turn::lock_request().await;
-        let asked = Instant::now();
         self.events.emit(|| Event::Asked { process: self.id(), lock: lock.name.clone() });
-        let answer = match self.spin(lock, ask, asked) {
-            Some(acquired) => Ok(acquired),
-            None => match self.scope.table().ask(self.owner(), lock.id, ask, asked) {
-                Ok(passage) => self.pass(lock, passage, asked, timeout).await,
-                Err(error) => Err(error),
-            },
+        let answer = match self.spin(lock, ask) {
+            Some(acquired) => return Ok(self.granted(lock, acquired, Duration::ZERO)),
+            None => self.scope.table().ask(self.owner(), lock.id, ask, clock::now()),
         };
         match answer {
-            Ok(acquired) => Ok(self.granted(lock, acquired, asked)),
-            Err(error) => Err(self.refused(lock, error, asked)),
+            Ok(Passage::Ready(acquired)) => Ok(self.granted(lock, acquired, Duration::ZERO)),
+            Ok(Passage::Wait(mut wait)) => {
+                let asked = Instant::now();
+                match self.wait(lock, &mut wait, asked, timeout).await {
+                    Ok(acquired) => Ok(self.granted(lock, acquired, asked.elapsed())),
+                    Err(error) => Err(self.refused(lock, error)),
+                }
+            }
+            Err(error) => Err(self.refused(lock, error)),
         }
     }
 
     /// Acquires a lock if that needs no waiting.
     pub(super) fn try_acquire(&self, lock: &Arc<ScopedLock>, ask: Ask) -> Result<Option<Acquired>, Refusal> {
-        let now = Instant::now();
-        let taken = self.scope.table().try_ask(self.owner(), lock.id, ask, now)?;
-        Ok(taken.map(|acquired| self.granted(lock, acquired, now)))
+        let taken = self.scope.table().try_ask(self.owner(), lock.id, ask, clock::now())?;
+        Ok(taken.map(|acquired| self.granted(lock, acquired, Duration::ZERO)))
     }
 
     /// Looks for a moment at a lock that somebody holds on another core, who may be just about to release it.
-    fn spin(&self, lock: &Arc<ScopedLock>, ask: Ask, now: Instant) -> Option<Acquired> {
+    fn spin(&self, lock: &Arc<ScopedLock>, ask: Ask) -> Option<Acquired> {
         if !self.is_spread() || !self.scope.table().is_held_elsewhere(lock.id, self.place()) {
             return None;
         }
@@ -57,7 +60,7 @@ impl Actor {
             (0..PAUSES_PER_LOOK).for_each(|_| std::hint::spin_loop());
             // Whatever is wrong with the request is said when it is made in earnest.
             if !self.scope.table().is_held_elsewhere(lock.id, self.place()) {
-                return self.scope.table().try_ask(self.owner(), lock.id, ask, now).ok().flatten();
+                return self.scope.table().try_ask(self.owner(), lock.id, ask, clock::now()).ok().flatten();
             }
         }
         None
@@ -96,13 +99,29 @@ impl Actor {
     }
 
     /// What follows from every refusal of a lock.
-    pub(super) fn refused(&self, lock: &ScopedLock, error: AcquireError, now: Instant) -> Refusal {
+    pub(super) fn refused(&self, lock: &ScopedLock, error: AcquireError) -> Refusal {
         self.events.emit(|| Event::Refused { process: self.id(), lock: lock.name.clone(), why: error.to_string() });
         let AcquireError::Deadlock { circle } = error else { return error.into() };
-        let circle = self.scope.named(&circle, now);
+        let circle = self.scope.named(&circle, Instant::now());
         let told = circle.iter().cloned().map(types::Wait::from).collect();
         self.events.emit(|| Event::Deadlock { process: self.id(), circle });
         types::Error::Deadlock(told).into()
+    }
+
+    /// Releases a lock, or one level of it. A guest that names its hold by its fence means no later one.
+    pub(super) fn release(&self, lock: &ScopedLock, guard: Option<types::Fence>) -> Result<(), Refusal> {
+        self.releasing(lock, Some(1));
+        let table = self.scope.table();
+        Ok(match guard {
+            Some(guard) => table.release_hold(self.owner(), lock.id, Fence::new(guard), clock::now())?,
+            None => table.release(self.owner(), lock.id, clock::now())?,
+        })
+    }
+
+    /// Gives permits of a semaphore back, or adds some.
+    pub(super) fn release_permits(&self, lock: &ScopedLock, permits: u32) -> Result<(), Refusal> {
+        self.releasing(lock, Some(permits));
+        Ok(self.scope.table().release_permits(self.owner(), lock.id, permits, clock::now())?)
     }
 
     /// Says that a hold ends, before it does. `count` is how much of it is given back; none for all.
@@ -118,14 +137,14 @@ impl Actor {
     }
 
     /// What follows from every grant.
-    pub(super) fn granted(&self, lock: &Arc<ScopedLock>, acquired: Acquired, asked: Instant) -> Acquired {
-        self.scope.granted(lock);
+    pub(super) fn granted(&self, lock: &Arc<ScopedLock>, acquired: Acquired, waited: Duration) -> Acquired {
+        self.scope.granted(lock, acquired.fence);
         self.events.emit(|| Event::Granted {
             process: self.id(),
             lock: lock.name.clone(),
             fence: acquired.fence.get(),
             previous: acquired.previous,
-            waited: asked.elapsed(),
+            waited,
         });
         acquired
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lockkeeper_journal::counter::{CounterError, reserve_block};
-use lockkeeper_locks::{FenceBlock, LockTable};
+use lockkeeper_locks::{Fence, FenceBlock, LockTable};
 
 use super::ScopedLock;
 use crate::name::Name;
@@ -17,6 +17,14 @@ const FENCE_BLOCK: u64 = 1 << 24;
 
 /// How long after a failed reservation the next one is tried.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How many acquisitions lie between two looks at what is left of a block.
+const LOOK_EVERY: u64 = 1 << 12;
+
+/// Whether it is time to look how many fences are left.
+pub(super) fn is_time_to_look(fence: Fence) -> bool {
+    fence.get().is_multiple_of(LOOK_EVERY)
+}
 
 /// The directory that remembers how far each lock name's fences have been reserved.
 #[derive(Debug)]

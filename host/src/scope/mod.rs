@@ -169,8 +169,8 @@ impl ProcessScope {
 
     /// After a grant: reserves more fences before the last ones are used, away from the caller's thread, and sees to it
     /// that the hold does not last too long.
-    pub(crate) fn granted(&self, lock: &Arc<ScopedLock>) {
-        if self.keeper.fences.is_low(self.table().fences_left(lock.id)) {
+    pub(crate) fn granted(&self, lock: &Arc<ScopedLock>, fence: Fence) {
+        if fences::is_time_to_look(fence) && self.keeper.fences.is_low(self.table().fences_left(lock.id)) {
             self.keeper.fences.top_up(self.table(), lock);
         }
         if lock.max_hold.is_some() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
+use crate::clock;
 use crate::ids::ProcessId;
 use crate::process::control::{Control, Stop};
 use crate::stall::Watch;
@@ -53,6 +54,7 @@ impl Ticker {
         let ticking = shared.clone();
         let thread = std::thread::Builder::new().name("lockkeeper-ticker".into()).spawn(move || {
             while let Some(over) = ticking.tick() {
+                clock::tick();
                 engine.increment_epoch();
                 over.iter().for_each(|control| control.stop(Stop::TimeLimit));
                 ticking.watches().iter().for_each(|watch| watch.tick());
@@ -68,6 +70,8 @@ impl Ticker {
 
     /// A process begins, to be ended at `deadline` if it is not over by then.
     pub(crate) fn begin(&self, process: ProcessId, control: &Arc<Control>, deadline: Option<Instant>) {
+        // The ticker may have rested for long.
+        clock::tick();
         let mut state = self.shared.state();
         state.alive += 1;
         if let Some(at) = deadline {

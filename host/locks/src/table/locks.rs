@@ -1,12 +1,12 @@
 //! What holds: mutexes, rlocks, rwlocks, semaphores and onces.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::{LockTable, lock_of};
+use crate::clock::Now;
 use crate::deadlock::{self, Look};
 use crate::error::{AcquireError, ReleaseError};
-use crate::ids::{Acquired, Ask, Link, LockId, OwnerId};
+use crate::ids::{Acquired, Ask, Fence, Link, LockId, OwnerId};
 use crate::lock::{Asker, NotReleased, Refused, Released, Request, Touched};
 use crate::object::{Crowd, Object};
 use crate::owners::Record;
@@ -27,7 +27,12 @@ impl LockTable {
     /// # Errors
     ///
     /// As [`LockTable::try_ask`].
-    pub fn try_acquire(&self, owner: OwnerId, lock: LockId, now: Instant) -> Result<Option<Acquired>, AcquireError> {
+    pub fn try_acquire(
+        &self,
+        owner: OwnerId,
+        lock: LockId,
+        now: impl Into<Now>,
+    ) -> Result<Option<Acquired>, AcquireError> {
         self.try_ask(owner, lock, Ask::Exclusive, now)
     }
 
@@ -36,7 +41,12 @@ impl LockTable {
     /// # Errors
     ///
     /// As [`LockTable::ask`].
-    pub fn acquire(self: &Arc<Self>, owner: OwnerId, lock: LockId, now: Instant) -> Result<Acquisition, AcquireError> {
+    pub fn acquire(
+        self: &Arc<Self>,
+        owner: OwnerId,
+        lock: LockId,
+        now: impl Into<Now>,
+    ) -> Result<Acquisition, AcquireError> {
         self.ask(owner, lock, Ask::Exclusive, now)
     }
 
@@ -61,8 +71,9 @@ impl LockTable {
         owner: OwnerId,
         lock: LockId,
         ask: Ask,
-        now: Instant,
+        now: impl Into<Now>,
     ) -> Result<Option<Acquired>, AcquireError> {
+        let now = now.into();
         self.with_owner(owner, lock, |record, object, wakes| {
             let taken = self.admit(owner, lock, record, object).and_then(|()| {
                 if waits(record, lock, object) {
@@ -95,9 +106,9 @@ impl LockTable {
         owner: OwnerId,
         lock: LockId,
         ask: Ask,
-        now: Instant,
+        now: impl Into<Now>,
     ) -> Result<Acquisition, AcquireError> {
-        match self.request(owner, lock, ask, now)? {
+        match self.request(owner, lock, ask, now.into())? {
             Outcome::Granted(acquired) => Ok(Passage::Ready(acquired)),
             Outcome::Queued { ticket, holds } => self.queued(owner, lock, ticket, holds),
             Outcome::Done => unreachable!("only a once is ever done, and it is asked for its turn"),
@@ -113,16 +124,16 @@ impl LockTable {
         self: &Arc<Self>,
         owner: OwnerId,
         once: LockId,
-        now: Instant,
+        now: impl Into<Now>,
     ) -> Result<Passage<Turn>, AcquireError> {
-        match self.request(owner, once, Ask::Exclusive, now)? {
+        match self.request(owner, once, Ask::Exclusive, now.into())? {
             Outcome::Granted(acquired) => Ok(Passage::Ready(Turn::Yours(acquired))),
             Outcome::Queued { ticket, holds } => self.queued(owner, once, ticket, holds),
             Outcome::Done => Ok(Passage::Ready(Turn::Done)),
         }
     }
 
-    fn request(&self, owner: OwnerId, lock: LockId, ask: Ask, now: Instant) -> Result<Outcome, AcquireError> {
+    fn request(&self, owner: OwnerId, lock: LockId, ask: Ask, now: Now) -> Result<Outcome, AcquireError> {
         let max = self.limits.waiters_per_lock_max as usize;
         self.with_owner(owner, lock, |record, object, wakes| {
             let outcome = self.admit(owner, lock, record, object).and_then(|()| {
@@ -194,8 +205,23 @@ impl LockTable {
     ///   [`ReleaseError::NotHeld`];
     /// * [`ReleaseError::NotOwner`]: somebody else holds it;
     /// * [`ReleaseError::NotHeld`]: nobody does, or it was taken away from somebody else and not given on yet.
-    pub fn release(&self, owner: OwnerId, lock: LockId, now: Instant) -> Result<(), ReleaseError> {
-        self.give_back(owner, lock, Touched::Yes, now)
+    pub fn release(&self, owner: OwnerId, lock: LockId, now: impl Into<Now>) -> Result<(), ReleaseError> {
+        self.give_back(owner, lock, None, Touched::Yes, now.into())
+    }
+
+    /// [`LockTable::release`] of the hold with this fence, and of no later one.
+    ///
+    /// # Errors
+    ///
+    /// As [`LockTable::release`], and [`ReleaseError::Fenced`] when the owner holds the lock with another fence.
+    pub fn release_hold(
+        &self,
+        owner: OwnerId,
+        lock: LockId,
+        guard: Fence,
+        now: impl Into<Now>,
+    ) -> Result<(), ReleaseError> {
+        self.give_back(owner, lock, Some(guard), Touched::Yes, now.into())
     }
 
     /// Gives up a lock that the owner was not told of by its guest, or did nothing under: the next owner is told how the
@@ -204,13 +230,26 @@ impl LockTable {
     /// # Errors
     ///
     /// As [`LockTable::release`].
-    pub fn put_back(&self, owner: OwnerId, lock: LockId, now: Instant) -> Result<(), ReleaseError> {
-        self.give_back(owner, lock, Touched::No, now)
+    pub fn put_back(&self, owner: OwnerId, lock: LockId, now: impl Into<Now>) -> Result<(), ReleaseError> {
+        self.give_back(owner, lock, None, Touched::No, now.into())
     }
 
-    fn give_back(&self, owner: OwnerId, lock: LockId, touched: Touched, now: Instant) -> Result<(), ReleaseError> {
+    fn give_back(
+        &self,
+        owner: OwnerId,
+        lock: LockId,
+        guard: Option<Fence>,
+        touched: Touched,
+        now: Now,
+    ) -> Result<(), ReleaseError> {
         self.with_hold(owner, lock, |record, object, wakes| {
-            let released = lock_of(object).release(owner, touched, now, wakes)?;
+            let held = lock_of(object);
+            if let (Some(guard), Some(hold)) = (guard, held.held(owner))
+                && guard != hold.fence
+            {
+                return Err(NotReleased::Fenced(hold.fence));
+            }
+            let released = held.release(owner, touched, now, wakes)?;
             forget_hold(record, lock, released);
             Ok(())
         })
@@ -226,8 +265,9 @@ impl LockTable {
         owner: OwnerId,
         lock: LockId,
         permits: u32,
-        now: Instant,
+        now: impl Into<Now>,
     ) -> Result<(), ReleaseError> {
+        let now = now.into();
         self.with_hold(owner, lock, |record, object, wakes| {
             let asker = Asker { owner, place: record.place() };
             let released = lock_of(object).release_permits(asker, permits, now, wakes)?;
@@ -241,7 +281,8 @@ impl LockTable {
     /// # Errors
     ///
     /// As [`LockTable::release`]; [`ReleaseError::NotHeld`] also when the owner reads.
-    pub fn downgrade(&self, owner: OwnerId, lock: LockId, now: Instant) -> Result<Acquired, ReleaseError> {
+    pub fn downgrade(&self, owner: OwnerId, lock: LockId, now: impl Into<Now>) -> Result<Acquired, ReleaseError> {
+        let now = now.into();
         self.with_hold(owner, lock, |_, object, wakes| lock_of(object).downgrade(owner, now, wakes))
     }
 
@@ -259,7 +300,8 @@ impl LockTable {
     /// # Errors
     ///
     /// As [`LockTable::release`].
-    pub fn complete_once(&self, owner: OwnerId, once: LockId, now: Instant) -> Result<(), ReleaseError> {
+    pub fn complete_once(&self, owner: OwnerId, once: LockId, now: impl Into<Now>) -> Result<(), ReleaseError> {
+        let now = now.into();
         let mut everyone = Expelled::default();
         let answer = self.with_hold(owner, once, |record, object, wakes| {
             everyone = lock_of(object).complete(owner, now, wakes)?;
@@ -271,7 +313,7 @@ impl LockTable {
     }
 
     /// Releases every level of a lock, for a condition; answers how many there were.
-    pub(super) fn let_go(&self, owner: OwnerId, lock: LockId, now: Instant) -> Result<u32, ReleaseError> {
+    pub(super) fn let_go(&self, owner: OwnerId, lock: LockId, now: Now) -> Result<u32, ReleaseError> {
         self.with_hold(owner, lock, |record, object, wakes| {
             let depth = lock_of(object).release_all(owner, now, wakes)?;
             record.unmark(lock);
@@ -316,6 +358,7 @@ impl LockTable {
                 NotReleased::NotHeld => ReleaseError::NotHeld { lock },
                 NotReleased::HeldBy(owner) => ReleaseError::NotOwner { lock, owner },
                 NotReleased::OverRelease => ReleaseError::OverRelease { lock },
+                NotReleased::Fenced(current) => ReleaseError::Fenced { current },
             });
             (answer, Crowd::default())
         })
@@ -344,10 +387,10 @@ fn waits(record: &Record, lock: LockId, object: &mut Object) -> bool {
 }
 
 /// The smallest circle: an owner that asks for what it has, or waits for, already.
-fn itself(owner: OwnerId, lock: LockId, object: &mut Object, ask: Ask, now: Instant) -> AcquireError {
+fn itself(owner: OwnerId, lock: LockId, object: &mut Object, ask: Ask, now: Now) -> AcquireError {
     let object = lock_of(object);
     object.count_deadlock();
-    let since = object.since(owner).unwrap_or(now);
+    let since = object.since(owner).unwrap_or(now.about());
     let held_as = object.held(owner).map_or(ask.mode(), |hold| hold.mode);
     AcquireError::Deadlock {
         circle: vec![Link { owner, holds: lock, held_as, since, waits_for: lock, asks_as: ask.mode() }],

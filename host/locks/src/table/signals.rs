@@ -117,7 +117,7 @@ impl LockTable {
             (Met::Queued(ticket), Crowd::default())
         })?;
         let Passage::Wait(wait) = queued else { unreachable!("a condition is always waited for") };
-        let depth = self.let_go(owner, lock, now)?;
+        let depth = self.let_go(owner, lock, now.into())?;
         Ok(ConditionWait { wait, lock, depth })
     }
 
