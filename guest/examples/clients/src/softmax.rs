@@ -5,6 +5,9 @@
 use crate::digits::{CLASSES, Digit, PIXELS};
 use crate::random::SplitMix64;
 
+/// Weights of a model.
+pub const WEIGHTS: usize = CLASSES * (PIXELS + 1);
+
 /// Weights of one class: one for each pixel, and the bias last.
 type Weights = [f64; PIXELS + 1];
 
@@ -45,6 +48,19 @@ impl Default for Model {
 }
 
 impl Model {
+    /// The model of these weights, in the order of [`Model::weights`]. None if they are not [`WEIGHTS`] many.
+    pub fn from_weights(weights: &[f64]) -> Option<Self> {
+        let mut model = Self::default();
+        let all = model.weights.as_flattened_mut();
+        (weights.len() == all.len()).then(|| all.copy_from_slice(weights))?;
+        Some(model)
+    }
+
+    /// Its weights, class by class: one for each pixel, and the bias.
+    pub fn weights(&self) -> &[f64] {
+        self.weights.as_flattened()
+    }
+
     /// Goes once over all rows, in an order that `random` gives.
     pub fn train_epoch(&mut self, rows: &[Digit], settings: Settings, random: &mut SplitMix64) {
         let mut order: Vec<&Digit> = rows.iter().collect();
@@ -150,8 +166,7 @@ mod tests {
 
     #[test]
     fn same_seed_gives_the_same_bits() {
-        let bits =
-            |model: Model| model.weights.as_flattened().iter().map(|weight| weight.to_bits()).collect::<Vec<_>>();
+        let bits = |model: Model| model.weights().iter().map(|weight| weight.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(trained(7)), bits(trained(7)));
         assert_ne!(bits(trained(7)), bits(trained(8)));
     }
