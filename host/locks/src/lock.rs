@@ -656,10 +656,12 @@ impl Lock {
         // Without a fence nothing can be handed over. The waiter is woken all the same, to be told so.
         if front.waited(now) < self.config.bound(place, from) || self.fences.is_exhausted() {
             self.queue.rouse_front(wakes);
-            if place == from && self.rule.is_exclusive_only() && !self.queue.is_all_at(from) {
-                if let Some(elsewhere) = self.queue.first_not_at(from) {
-                    self.queue.rouse(elsewhere, wakes);
-                }
+            if place == from
+                && self.rule.is_exclusive_only()
+                && !self.queue.is_all_at(from)
+                && let Some(elsewhere) = self.queue.first_not_at(from)
+            {
+                self.queue.rouse(elsewhere, wakes);
             }
             return;
         }

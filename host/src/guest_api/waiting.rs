@@ -34,13 +34,21 @@ impl Actor {
         };
         match answer {
             Ok(Passage::Ready(acquired)) => Ok(self.granted(lock, acquired, Duration::ZERO)),
-            Ok(Passage::Wait(mut wait)) => {
-                let asked = Instant::now();
-                match self.wait(lock, &mut wait, asked, timeout).await {
-                    Ok(acquired) => Ok(self.granted(lock, acquired, asked.elapsed())),
-                    Err(error) => Err(self.refused(lock, error)),
-                }
-            }
+            // Boxed, as most requests need not wait and the engine moves what it is to poll.
+            Ok(Passage::Wait(wait)) => Box::pin(self.wait_for_lock(lock, wait, timeout)).await,
+            Err(error) => Err(self.refused(lock, error)),
+        }
+    }
+
+    async fn wait_for_lock(
+        &self,
+        lock: &Arc<ScopedLock>,
+        mut wait: Wait,
+        timeout: Option<types::Duration>,
+    ) -> Result<Acquired, Refusal> {
+        let asked = Instant::now();
+        match self.wait(lock, &mut wait, asked, timeout).await {
+            Ok(acquired) => Ok(self.granted(lock, acquired, asked.elapsed())),
             Err(error) => Err(self.refused(lock, error)),
         }
     }

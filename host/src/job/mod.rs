@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lockkeeper_journal::{AppendFile, OpenReport, Position};
-use lockkeeper_locks::{Array, EndCause, Fence, Kind as TableKind, LockView, Value};
+use lockkeeper_locks::{AfterDeath, Array, EndCause, Fence, Kind as TableKind, LockConfig, LockView, Value};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::grants::{GrantedFile, GrantedValue, Rights, Shared};
@@ -44,6 +44,11 @@ impl Job {
                 return Err(JobError::Twice { kind: Kind::Lock, name });
             }
             let kind = table_kind(&name, kind, &rights)?;
+            // The next one has the turn again, and does it all anew: there is nothing to mark.
+            let config = match kind {
+                TableKind::Once => LockConfig { after_death: AfterDeath::Flag, ..config },
+                _ => config,
+            };
             if max_hold.is_some() && !spec::can_expire(kind) {
                 return Err(JobError::NoMaxHold { kind: Kind::of(kind), name });
             }

@@ -391,7 +391,8 @@ impl LockTable {
     }
 
     /// One transition of one wait. Where many are told at once only the record says who of them has ended since: that one
-    /// waits no more, and what was on its way to it has passed on. The same goes for everyone after the shut-down.
+    /// waits no more, and what was on its way to it has passed on. Whoever is told is so in the same step in which its record
+    /// says that it waits no more, or its end would find the answer a second time. After the shut-down nobody is told.
     fn with_wait(
         &self,
         owner: OwnerId,
@@ -405,14 +406,20 @@ impl LockTable {
         }
         let mut wakes = Wakes::default();
         let (progress, crowd) = {
-            let records = self.owners.lock(owner);
-            let mark = records.get(&owner).and_then(|record| record.mark(id));
+            let mut records = self.owners.lock(owner);
+            let Some(record) = records.get_mut(&owner).filter(|record| !record.is_ended()) else {
+                return Progress::Gone;
+            };
+            let mark = record.mark(id).filter(|mark| mark.lost.is_none());
             let mut object = sync::lock(&slot.0);
             if object.is_closed() || mark.is_none_or(|mark| mark.ticket != Some(ticket)) {
                 return Progress::Gone;
             }
             let answer = transition(&mut object, &mut wakes);
             object.check();
+            if !matches!(answer.0, Progress::Pending) {
+                forget_wait(record, id, &object, owner);
+            }
             answer
         };
         run(wakes, crowd);
@@ -603,7 +610,7 @@ fn forget_wait(record: &mut Record, id: LockId, object: &Object, owner: OwnerId)
 
 fn run(wakes: Wakes, crowd: Crowd) {
     wakes.run();
-    crowd.into_iter().for_each(Expelled::run);
+    crowd.into_iter().filter(|expelled| expelled.len() > 0).for_each(Expelled::run);
 }
 
 impl std::fmt::Debug for LockTable {

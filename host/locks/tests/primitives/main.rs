@@ -16,4 +16,5 @@ mod rwlock;
 mod semaphore;
 mod shutdown;
 mod support;
+mod views;
 mod wakers;

@@ -241,7 +241,7 @@ fn the_second_of_two_upgraders_is_refused_with_both_in_the_circle_and_the_first_
     desk.hold(A, lock, READ, 0);
     desk.hold(B, lock, READ, 1);
     let mut first = desk.queue(A, lock, Ask::Upgrade, 2);
-    assert!(!desk.table.try_ask(B, lock, Ask::Upgrade, desk.at(3)).expect("busy").is_some());
+    assert!(!desk.can_take(B, lock, Ask::Upgrade, 3));
     let AcquireError::Deadlock { circle } = desk.refused(B, lock, Ask::Upgrade, 3) else { panic!("a circle") };
     let links: Vec<_> = circle.iter().map(|link| (link.owner, link.held_as, link.asks_as)).collect();
     assert_eq!(links, [(B, Mode::Shared, Mode::Exclusive), (A, Mode::Shared, Mode::Exclusive)]);

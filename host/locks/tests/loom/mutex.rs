@@ -1,82 +1,16 @@
-//! Races between two or three threads, in every order that the model checker finds. Each test is named after its race.
-//!
-//! `RUSTFLAGS="--cfg loom" cargo test -p lockkeeper-locks --test loom --release`
-#![cfg(loom)]
+//! The races of mutexes.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{
-    AcquireError, Acquired, Acquisition, ClaimError, EndCause, FenceBlock, Limits, LockConfig, LockId, LockState,
-    LockTable, OwnerId, Previous, ReleaseError, Wait,
+    AcquireError, Acquisition, ClaimError, EndCause, LockId, LockState, LockTable, OwnerId, Previous, ReleaseError,
 };
 use loom::future::block_on;
 use loom::thread;
 
-const A: OwnerId = OwnerId::new(1);
-const B: OwnerId = OwnerId::new(2);
-const C: OwnerId = OwnerId::new(3);
-
-/// Explores the race with up to five pre-emptions, in a few seconds; `LOOM_MAX_PREEMPTIONS=20` takes about a minute.
-fn explore(race: impl Fn(Instant) + Sync + Send + 'static) {
-    let now = Instant::now();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(5));
-    builder.check(move || race(now));
-}
-
-/// A mutex without barging, so that every release hands over.
-fn strict() -> (Arc<LockTable>, LockId) {
-    with_bound(Duration::ZERO)
-}
-
-/// A mutex whose head never reaches its bound, so that every release leaves it free.
-fn barging() -> (Arc<LockTable>, LockId) {
-    with_bound(Duration::from_secs(3_600))
-}
-
-fn with_bound(barge_bound: Duration) -> (Arc<LockTable>, LockId) {
-    let table = Arc::new(LockTable::new(Limits::default()));
-    let lock = table.create_mutex(LockConfig::bounded(barge_bound), FenceBlock { start: 1, end: 100 });
-    (table, lock)
-}
-
-/// Several mutexes without barging in one table.
-fn several<const N: usize>() -> (Arc<LockTable>, [LockId; N]) {
-    let table = Arc::new(LockTable::new(Limits::default()));
-    let config = LockConfig::bounded(Duration::ZERO);
-    let locks = [(); N].map(|()| table.create_mutex(config, FenceBlock { start: 1, end: 100 }));
-    (table, locks)
-}
-
-fn hold(table: &Arc<LockTable>, owner: OwnerId, lock: LockId, now: Instant) -> Acquired {
-    match table.acquire(owner, lock, now) {
-        Ok(Acquisition::Ready(acquired)) => acquired,
-        other => panic!("the lock was to be had at once: {other:?}"),
-    }
-}
-
-fn queue(table: &Arc<LockTable>, owner: OwnerId, lock: LockId, now: Instant) -> Wait {
-    match table.acquire(owner, lock, now) {
-        Ok(Acquisition::Wait(wait)) => wait,
-        other => panic!("the lock was not to be had at once: {other:?}"),
-    }
-}
-
-/// Polls once, with a waker that nobody listens to.
-fn glance(wait: &mut Wait) -> Poll<Result<Acquired, AcquireError>> {
-    Pin::new(wait).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// What must hold when all is over: nobody is left, and whoever comes next has the lock.
-fn is_over(table: &Arc<LockTable>, lock: LockId, now: Instant) {
-    table.check();
-    assert_eq!(table.inspect(lock).state, LockState::Free);
-    let acquired = hold(table, OwnerId::new(9), lock, now);
-    assert_eq!(table.check_claim(OwnerId::new(9), lock, acquired.fence), Ok(()));
-}
+use crate::support::{A, B, C, barging, explore, glance, hold, is_over, queue, several, strict, with_bound};
 
 /// The deadline of the waiter against the release that hands the lock over to it: the grant is won, or it never was.
 #[test]
