@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use lockkeeper_locks::{LockTable, WaitId};
+use lockkeeper_locks::{LockState, LockTable, WaitId};
 
 use crate::ids::ProcessId;
 use crate::observe::{Event, Events, Held, StalledProcess, WaitsFor};
@@ -163,11 +163,21 @@ impl Watch {
         }
         let mut holds: HashMap<ProcessId, Vec<Held>> = HashMap::new();
         for lock in self.locks.iter().filter(|lock| lock.is_held()) {
-            for holder in self.table.holders(lock.id) {
+            let (known, live) = (self.table.inspect(lock.id), self.table.holders(lock.id));
+            // A hold that is being taken away is not given on yet: whoever is next there will go on.
+            if known.state == LockState::Revoking || known.holders.len() > live.len() {
+                return None;
+            }
+            for holder in live {
                 limited |= lock.max_hold.is_some();
                 let held = Held { lock: lock.name.clone(), how: holder.mode };
                 holds.entry(ProcessId::from(holder.owner)).or_default().push(held);
             }
+        }
+        // Who sat down while it was looked may have woken somebody before, and does not count as sitting yet; a hold may have
+        // been taken away and given on. Either way one of them sleeps no more.
+        if waits.iter().any(|(_, waiting, _)| !self.table.sleeps(waiting.id)) {
+            return None;
         }
         let now = Instant::now();
         let mut waits: Vec<_> = waits

@@ -17,6 +17,10 @@ pub(super) struct Inspect {
     host: HostOptions,
 }
 
+/// The interfaces of what is declared under `[lock.NAME]`.
+const LOCK_KINDS: [&str; 10] =
+    ["mutex", "rlock", "rwlock", "semaphore", "once", "condition", "event", "barrier", "latch", "queue"];
+
 impl Inspect {
     pub(super) fn execute(self) -> anyhow::Result<u8> {
         let config = RuntimeConfig { shards: 1, cache_dir: self.host.cache_dir(), ..RuntimeConfig::default() };
@@ -41,9 +45,16 @@ impl Inspect {
         let uses = |interface: &str| {
             inspection.imports.iter().any(|import| import.name.starts_with(&format!("lockkeeper:runtime/{interface}@")))
         };
-        if uses("mutex") {
+        let locks: Vec<_> = LOCK_KINDS.into_iter().filter(|kind| uses(kind)).collect();
+        if !locks.is_empty() {
             print_line(format_args!(
-                "  wants locks: grant each with --lock NAME, or [lock.NAME] and `grants = {{ lock = [..] }}`"
+                "  wants locks ({}): grant each with --lock NAME[:KIND], or [lock.NAME] and `grants = {{ lock = [..] }}`",
+                locks.join(", ")
+            ));
+        }
+        if uses("value") {
+            print_line(format_args!(
+                "  wants values: grant each with --value NAME, or [value.NAME] and `grants = {{ value = [..] }}`"
             ));
         }
         if uses("append") {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use lockkeeper::{Commit, Placement, ProcessSpec};
+use lockkeeper::{ByteSize, Commit, Placement, ProcessSpec};
 
 use super::options::{GrantOptions, HostOptions, processes};
 use super::session::{ExitCodes, Plan, Session, View};
@@ -20,6 +20,9 @@ pub(super) struct Map {
     /// Processes at a time [default: two per core]
     #[arg(short = 'j', long = "jobs", value_name = "N", value_parser = processes)]
     jobs: Option<u32>,
+    /// Bytes that a process may append, which are held back until it ends well [default: 64MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Grants and limits")]
+    max_held_back: Option<ByteSize>,
     /// Arguments of the program, before the input
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
@@ -35,9 +38,12 @@ impl Map {
             bail!("map writes what the processes append; name a file with --append NAME=FILE");
         }
         let job = self.grants.job()?;
-        let common = self.grants.process(&job)?;
+        let mut common = self.grants.process(&job)?;
+        if let Some(max) = self.max_held_back {
+            common.limits.held_back_bytes_max = max.0;
+        }
         let total = self.inputs.len();
-        let session = Session::start(&self.host, total)?;
+        let session = Session::start(&self.host, self.grants.lock_limits(), total)?;
         let program = session.load(&self.program)?;
         let processes = self.inputs.iter().zip(0u32..).map(|(input, rank)| {
             let file = input.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -7,6 +7,8 @@ mod inspect;
 mod map;
 mod options;
 mod output;
+mod picture;
+mod primitives;
 mod run;
 mod session;
 mod summary;
@@ -24,6 +26,8 @@ const EXIT_USAGE: u8 = 2;
 const EXIT_CANNOT_CREATE: u8 = 73;
 /// Another host has a file now; later it may work (EX_TEMPFAIL).
 const EXIT_TRY_LATER: u8 = 75;
+/// Every process waited for what nobody was left to do, and was ended. A process that is ended so has the same number.
+const EXIT_STALLED: u8 = 76;
 /// The command itself fails to see a run through.
 const EXIT_OWN_FAILURE: u8 = 125;
 
@@ -41,6 +45,7 @@ Exit codes:
   several            how many failed; 101 for more than 100
   2                  wrong usage, manifest or program: nothing was started
   73, 75             a file cannot be made; another host has it
+  76                 a stall: every process waited for another one, and all were ended
   125                the host itself failed
   130, 143           interrupted, terminated";
 

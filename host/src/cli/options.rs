@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use lockkeeper::manifest::{COUNT_MAX, format_of, parse_dir, parse_time};
+use lockkeeper::manifest::{COUNT_MAX, check_max_hold, format_of, parse_dir, parse_time};
 use lockkeeper::{
-    AppendSpec, ByteSize, DirGrant, FileSpec, Format, IfExists, JobSpec, Limits, LockSpec, Name, Parents, ProcessSpec,
+    AfterDeath, AppendSpec, ByteSize, DirGrant, FileSpec, Format, IfExists, JobSpec, Limits, LockConfig, LockKind,
+    LockLimits, LockSpec, Name, Parents, ProcessSpec,
 };
 
-use super::environment;
+use super::{environment, primitives};
 
 /// How the host itself works.
 #[derive(Debug, Args)]
@@ -50,9 +51,23 @@ impl HostOptions {
 #[derive(Debug, Default, PartialEq, Args)]
 #[command(next_help_heading = "Grants and limits")]
 pub(super) struct GrantOptions {
-    /// A lock; the kind is `mutex`
-    #[arg(long = "lock", value_name = "NAME[:KIND]")]
+    /// A lock, or something else to wait at: NAME (a mutex), NAME:rlock, :rwlock, :once, :event, :semaphore:PERMITS (owned),
+    /// :signal:PERMITS (anyone may add), :condition:LOCK, :barrier:PARTIES, :latch:COUNT or :queue:ITEMS
+    #[arg(long = "lock", value_name = "NAME[:KIND[:ARG]]")]
     locks: Vec<String>,
+    /// A value, or with a length an array of zeros; the type is `i64`, `u64`, `f64` or `bytes` [default: i64, 0]
+    #[arg(long = "value", value_name = "NAME[:TYPE[:LENGTH]][=N]")]
+    values: Vec<String>,
+    /// How long a process may hold any of the locks, such as 2s; then it is taken away [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = max_hold)]
+    max_hold: Option<Duration>,
+    /// Who is next at the locks: `strict` order of arrival, or `bounded` barging by who runs [default: bounded]
+    #[arg(long, value_enum, value_name = "HOW")]
+    fair: Option<FairOption>,
+    /// What becomes of locks whose owner dies: the next one is told (`flag`), has to mark them consistent (`poison`), or is
+    /// not told (`ignore`) [default: flag]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    after_death: Option<AfterDeathOption>,
     /// An append file; the format is `lines` or `csv` [default: by the file's ending]
     #[arg(long = "append", value_name = "NAME=FILE[:FORMAT]")]
     appends: Vec<String>,
@@ -77,6 +92,12 @@ pub(super) struct GrantOptions {
     /// Locks and files that a process may have open at once [default: 1000]
     #[arg(long, value_name = "N")]
     max_handles: Option<u32>,
+    /// Locks that a process may hold, or wait for, at once [default: 64]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    max_holds: Option<u32>,
+    /// Processes that may wait at one lock at once [default: 100000]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    max_waiters: Option<u32>,
     /// Bytes that one call of a process may bring to the host [default: 2MiB]
     #[arg(long, value_name = "SIZE")]
     max_call: Option<ByteSize>,
@@ -95,6 +116,19 @@ enum IfExistsOption {
     Refuse,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum FairOption {
+    Strict,
+    Bounded,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum AfterDeathOption {
+    Flag,
+    Poison,
+    Ignore,
+}
+
 /// The host checks names too, but not before it has opened the files of the names before a wrong one.
 fn check_new_name<'a>(flag: &str, name: &str, mut before: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
     Name::new(name).with_context(|| flag.to_owned())?;
@@ -110,6 +144,15 @@ pub(super) fn processes(text: &str) -> Result<u32, String> {
     count.ok_or_else(|| format!("give 1 to {COUNT_MAX}"))
 }
 
+/// A limit with which something is still possible.
+fn at_least_one(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "give a whole number, 1 or more".to_owned())
+}
+
+fn max_hold(text: &str) -> Result<Duration, String> {
+    check_max_hold(parse_time(text)?)
+}
+
 impl GrantOptions {
     /// What `--append` names, for subcommands that need one.
     pub(super) fn has_files(&self) -> bool {
@@ -120,14 +163,15 @@ impl GrantOptions {
     pub(super) fn job(&self) -> anyhow::Result<JobSpec> {
         let mut job = JobSpec::default();
         for lock in &self.locks {
-            let name = match lock.split_once(':') {
-                None | Some((_, "mutex")) => lock.split(':').next().unwrap_or_default(),
-                Some((name, kind)) => {
-                    bail!("--lock {lock}: `{kind}` is no kind of lock that this host has; write --lock {name}:mutex")
-                }
-            };
-            check_new_name(&format!("--lock {lock}"), name, job.locks.iter().map(|lock| &lock.name))?;
-            job.locks.push(LockSpec { name: name.to_owned(), ..LockSpec::default() });
+            let spec = primitives::lock(lock)?;
+            check_new_name(&format!("--lock {lock}"), &spec.name, job.locks.iter().map(|lock| &lock.name))?;
+            job.locks.push(spec);
+        }
+        self.configure(&mut job.locks)?;
+        for value in &self.values {
+            let spec = primitives::value(value)?;
+            check_new_name(&format!("--value {value}"), &spec.name, job.values.iter().map(|value| &value.name))?;
+            job.values.push(spec);
         }
         let mut headers = Vec::new();
         for header in &self.headers {
@@ -171,6 +215,59 @@ impl GrantOptions {
         Ok(job)
     }
 
+    /// What is said of all locks of the command line, for those that it can be said of.
+    fn configure(&self, locks: &mut [LockSpec]) -> anyhow::Result<()> {
+        for lock in &*locks {
+            let LockKind::Condition { lock: of } = &lock.kind else { continue };
+            let name = &lock.name;
+            match locks.iter().find(|lock| lock.name == *of).map(|lock| &lock.kind) {
+                None => bail!("--lock {name}:condition:{of}: there is no `{of}` to let go; add --lock {of}"),
+                Some(LockKind::Mutex | LockKind::RLock) => {}
+                Some(_) => bail!("--lock {name}:condition:{of}: `{of}` is no mutex and no rlock; name one that is"),
+            }
+        }
+        let none = |flag: &str, kinds: &str| {
+            anyhow::anyhow!("{flag}: there is no lock that it could be said of; add a --lock that is {kinds}")
+        };
+        if let Some(max_hold) = self.max_hold {
+            let mut held = locks.iter_mut().filter(|lock| primitives::is_held(&lock.kind)).peekable();
+            held.peek().ok_or_else(|| none("--max-hold", "a mutex, rlock, rwlock, once or semaphore"))?;
+            held.for_each(|lock| lock.max_hold = Some(max_hold));
+        }
+        if let Some(fair) = self.fair {
+            let has_order = |kind: &LockKind| primitives::is_held(kind) || matches!(kind, LockKind::Semaphore(_));
+            let mut ordered = locks.iter_mut().filter(|lock| has_order(&lock.kind)).peekable();
+            ordered.peek().ok_or_else(|| none("--fair", "a mutex, rlock, rwlock, once, semaphore or signal"))?;
+            ordered.for_each(|lock| {
+                lock.config = match fair {
+                    FairOption::Strict => LockConfig::strict(),
+                    FairOption::Bounded => LockConfig::default(),
+                };
+            });
+        }
+        if let Some(after_death) = self.after_death {
+            let mut exclusive = locks.iter_mut().filter(|lock| primitives::is_exclusive(&lock.kind)).peekable();
+            exclusive.peek().ok_or_else(|| none("--after-death", "a mutex, rlock or rwlock"))?;
+            exclusive.for_each(|lock| {
+                lock.config.after_death = match after_death {
+                    AfterDeathOption::Flag => AfterDeath::Flag,
+                    AfterDeathOption::Poison => AfterDeath::Poison,
+                    AfterDeathOption::Ignore => AfterDeath::Ignore,
+                };
+            });
+        }
+        Ok(())
+    }
+
+    /// What the host of the job is to keep to.
+    pub(super) fn lock_limits(&self) -> LockLimits {
+        let default = LockLimits::default();
+        LockLimits {
+            holds_per_owner_max: self.max_holds.unwrap_or(default.holds_per_owner_max),
+            waiters_per_lock_max: self.max_waiters.unwrap_or(default.waiters_per_lock_max),
+        }
+    }
+
     /// What each process is given of it: everything.
     pub(super) fn process(&self, job: &JobSpec) -> anyhow::Result<ProcessSpec> {
         let mut env = Vec::new();
@@ -198,9 +295,51 @@ impl GrantOptions {
             env,
             dirs: dirs.map_err(|message| anyhow::anyhow!("--dir {message}"))?,
             locks: job.locks.iter().map(|lock| lock.name.clone()).collect(),
+            values: job.values.iter().map(|value| value.name.clone()).collect(),
             files: job.files.iter().map(|file| file.name.clone()).collect(),
             limits,
             ..ProcessSpec::default()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        grants: GrantOptions,
+    }
+
+    fn grants(flags: &[&str]) -> GrantOptions {
+        let parsed = Flags::try_parse_from([&["lockkeeper"], flags].concat());
+        parsed.unwrap_or_else(|error| panic!("{error}")).grants
+    }
+
+    #[test]
+    fn what_is_said_of_all_locks_is_said_of_each_that_it_can_be_said_of() {
+        let said = ["--fair", "strict", "--after-death", "poison", "--max-hold", "2s"];
+        let locks = ["--lock", "m", "--lock", "o:once", "--lock", "s:signal:0", "--lock", "e:event"];
+        let job = grants(&[&said[..], &locks].concat()).job().expect("it is right");
+        let poison = LockConfig { after_death: AfterDeath::Poison, ..LockConfig::strict() };
+        let two = Some(Duration::from_secs(2));
+        let told: Vec<_> = job.locks.iter().map(|lock| (lock.config, lock.max_hold)).collect();
+        assert_eq!(
+            told,
+            [(poison, two), (LockConfig::strict(), two), (LockConfig::strict(), None), (LockConfig::default(), None)]
+        );
+    }
+
+    #[test]
+    fn every_process_is_granted_all_locks_and_values_and_the_limits_are_the_hosts() {
+        let grants = grants(&["--lock", "m", "--value", "v", "--max-holds", "3", "--max-waiters", "5"]);
+        let job = grants.job().expect("it is right");
+        let spec = grants.process(&job).expect("it is right");
+        assert_eq!((&spec.locks[..], &spec.values[..]), (&["m".to_owned()][..], &["v".to_owned()][..]));
+        assert_eq!(grants.lock_limits(), LockLimits { waiters_per_lock_max: 5, holds_per_owner_max: 3 });
     }
 }

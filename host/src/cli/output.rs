@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use lockkeeper::observe::Event;
 use lockkeeper::{LineSink, Stream};
 use serde::Serialize;
 
-use super::environment;
+use super::{environment, picture};
 
 /// The one writer of the command.
 ///
@@ -23,7 +24,12 @@ pub(super) struct Output {
     bar: Option<ProgressBar>,
     terminals: Terminals,
     queue: Sender<Message>,
+    /// How many pictures were drawn.
+    drawn: AtomicUsize,
 }
+
+/// A guest decides how often it closes a circle, so not every one is drawn.
+pub(super) const PICTURES_MAX: usize = 10;
 
 /// What the writer's thread is to do, in this order.
 enum Message {
@@ -62,7 +68,7 @@ impl Output {
             .name("lockkeeper-output".into())
             .spawn(move || serve(&messages, shown.as_ref()))
             .expect("the command can start a thread");
-        Arc::new(Self { json, bar, terminals, queue })
+        Arc::new(Self { json, bar, terminals, queue, drawn: AtomicUsize::new(0) })
     }
 
     /// Waits until everything is written, however slow the reader.
@@ -85,6 +91,9 @@ impl Output {
         if self.json {
             self.json(event);
         }
+        if let Event::Deadlock { circle, .. } = event {
+            self.draw(|| picture::deadlock(circle));
+        }
         if let (Event::Ended { .. }, Some(bar)) = (event, &self.bar) {
             bar.inc(1);
         }
@@ -98,6 +107,13 @@ impl Output {
                 self.send(Message::Write(Stream::Stdout, line));
             }
             Err(error) => tracing::error!(%error, "an event could not be written as JSON"),
+        }
+    }
+
+    /// A picture for people. With `--json`, the events have it all.
+    pub(super) fn draw(&self, picture: impl FnOnce() -> String) {
+        if !self.json && self.drawn.fetch_add(1, Ordering::Relaxed) < PICTURES_MAX {
+            self.say(&picture());
         }
     }
 

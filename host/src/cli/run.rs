@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::bail;
-use clap::Args;
-use lockkeeper::ProcessSpec;
+use clap::{Args, ValueEnum};
 use lockkeeper::manifest::{Manifest, expand};
+use lockkeeper::{Placement, ProcessSpec};
 
 use super::options::{GrantOptions, HostOptions, processes};
 use super::session::{ExitCodes, Plan, Session, View};
@@ -23,6 +23,10 @@ pub(super) struct Run {
     /// Run the manifest's build commands first; adds a missing wasm target by itself
     #[arg(long)]
     build: bool,
+    /// Where the program's processes run: all on the core that is home to the first lock, or `spread` over all cores, which
+    /// is for those that compute much between locks [default: home]
+    #[arg(long, value_enum, value_name = "WHERE")]
+    placement: Option<PlacementOption>,
     /// Arguments of the program; `{rank}` and `{count}` stand for the process's own
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
@@ -30,6 +34,12 @@ pub(super) struct Run {
     grants: GrantOptions,
     #[command(flatten)]
     host: HostOptions,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PlacementOption {
+    Home,
+    Spread,
 }
 
 impl Run {
@@ -48,12 +58,16 @@ impl Run {
         let count = self.count.unwrap_or(1);
         let job = self.grants.job()?;
         let spec = self.grants.process(&job)?;
-        let session = Session::start(&self.host, count as usize)?;
+        let placement = match self.placement {
+            None | Some(PlacementOption::Home) => Placement::Home,
+            Some(PlacementOption::Spread) => Placement::Spread,
+        };
+        let session = Session::start(&self.host, self.grants.lock_limits(), count as usize)?;
         let program = session.load(&self.what)?;
         let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
         let processes = (0..count).map(|rank| {
             let args = self.args.iter().map(|text| expand(text, rank, count)).collect();
-            (program.clone(), ProcessSpec { name: name.clone(), rank, count, args, ..spec.clone() })
+            (program.clone(), ProcessSpec { name: name.clone(), rank, count, args, placement, ..spec.clone() })
         });
         let view = if count == 1 && !self.host.json { View::Raw } else { View::Tagged };
         let processes: Vec<_> = processes.collect();
@@ -61,6 +75,9 @@ impl Run {
     }
 
     fn manifest(self) -> anyhow::Result<u8> {
+        if self.placement.is_some() {
+            bail!("--placement goes with a program; a manifest says it itself: placement = \"spread\" in [[process]]");
+        }
         if self.count.is_some() || !self.args.is_empty() {
             bail!("-n and ARGS go with a program; a manifest says `count` and `args` itself");
         }
@@ -72,7 +89,7 @@ impl Run {
         if self.build {
             build::run_all(&manifest)?;
         }
-        let session = Session::start(&self.host, plan.processes.len())?;
+        let session = Session::start(&self.host, plan.lock_limits, plan.processes.len())?;
         let mut programs = HashMap::new();
         let mut processes = Vec::new();
         for planned in plan.processes {

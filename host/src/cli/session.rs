@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use lockkeeper::observe::Event;
 use lockkeeper::{
-    Exit, Job, JobError, JobSpec, Process, ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stdio,
+    Exit, Job, JobError, JobSpec, LockLimits, Process, ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stall,
+    Stdio,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
 
 use super::options::HostOptions;
 use super::output::Output;
 use super::summary::{Ran, Summary, Tally};
+use super::{EXIT_STALLED, picture};
 
 /// How long processes may take to end by themselves once the command is interrupted.
 const GRACE: Duration = Duration::from_millis(200);
@@ -24,6 +28,10 @@ const FAILED_COUNTED_MAX: usize = 101;
 /// How long the command waits for what should take no time, once it is interrupted: a process that is stopped, a reader of
 /// its output.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often the command looks at a run that stood still once. What ends a stall sends an event, but for a hold that lasted
+/// too long and for which nobody waited: without it, the stall does not end by itself any more.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// How the processes of a run are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,15 +65,18 @@ pub(super) struct Session {
     runtime: Arc<Runtime>,
     output: Arc<Output>,
     tally: Arc<Tally>,
+    /// Told when the host reports a stall.
+    stalled: Arc<Notify>,
     json: bool,
 }
 
 impl Session {
     /// Starts the host. `total` is how many processes will run, for the progress shown.
-    pub(super) fn start(options: &HostOptions, total: usize) -> anyhow::Result<Self> {
+    pub(super) fn start(options: &HostOptions, lock_limits: LockLimits, total: usize) -> anyhow::Result<Self> {
         let output = Output::new(options.json, total as u64);
         let tally = Arc::<Tally>::default();
-        let (shown, counted) = (output.clone(), tally.clone());
+        let stalled = Arc::<Notify>::default();
+        let (shown, counted, told) = (output.clone(), tally.clone(), stalled.clone());
         let config = RuntimeConfig {
             shards: options.shards.unwrap_or(0),
             cache_dir: options.cache_dir(),
@@ -73,10 +84,13 @@ impl Session {
             observer: Some(Arc::new(move |event| {
                 counted.note(event);
                 shown.event(event);
+                if let Event::Stalled { .. } = event {
+                    told.notify_one();
+                }
             })),
-            ..RuntimeConfig::default()
+            lock_limits,
         };
-        Ok(Self { runtime: Arc::new(Runtime::new(config)?), output, tally, json: options.json })
+        Ok(Self { runtime: Arc::new(Runtime::new(config)?), output, tally, stalled, json: options.json })
     }
 
     pub(super) fn load(&self, path: &Path) -> anyhow::Result<Program> {
@@ -106,6 +120,11 @@ impl Session {
             running: JoinSet::new(),
             exits: Vec::new(),
             unstartable: Vec::new(),
+            stalled: &self.stalled,
+            stood_still: false,
+            told_of_limit: false,
+            ending: 0,
+            ended_a_stall: false,
         };
         let mut signal = executor.block_on(async {
             let signal = tokio::select! {
@@ -117,7 +136,7 @@ impl Session {
             }
             signal
         });
-        let Running { mut exits, unstartable, .. } = run;
+        let Running { mut exits, unstartable, ended_a_stall, .. } = run;
         exits.sort_by_key(|exit| exit.id);
         self.output.finish();
         if let ([], Some(why)) = (&exits[..], unstartable.first()) {
@@ -144,6 +163,7 @@ impl Session {
         executor.shutdown_background();
         Ok(match (signal, &exits[..], plan.exit_code) {
             (Some(code), ..) => code,
+            (None, ..) if ended_a_stall => EXIT_STALLED,
             (None, [exit], ExitCodes::OfTheProcess) => exit.outcome.exit_code(),
             (None, exits, _) => {
                 let failed = exits.iter().filter(|exit| !exit.outcome.is_success()).count() + unstartable.len();
@@ -206,14 +226,24 @@ struct Running<'a> {
     exits: Vec<Arc<Exit>>,
     /// Why some could not be started.
     unstartable: Vec<String>,
+    /// Told when the host reports a stall. What it is told before somebody waits for it is kept.
+    stalled: &'a Notify,
+    /// Whether a stall was ever reported.
+    stood_still: bool,
+    /// Whether it was said that a stall waits for a time limit.
+    told_of_limit: bool,
+    /// How many of those that run are being ended because they stood still.
+    ending: usize,
+    /// Whether a stall was ended.
+    ended_a_stall: bool,
 }
 
 impl Running<'_> {
-    /// Runs all processes. One that cannot be started stops no other.
+    /// Runs all processes. One that cannot be started stops no other, and neither does a stall of those before it.
     async fn all(&mut self, processes: &[(Program, ProcessSpec)], at_once: usize) {
         for (program, spec) in processes {
             while self.running.len() >= at_once {
-                self.one_ended().await;
+                self.one_ended_or_stalled().await;
             }
             match self.start(program, spec) {
                 Ok(process) => {
@@ -222,7 +252,9 @@ impl Running<'_> {
                 Err(error) => self.unstartable.push(error.to_string()),
             }
         }
-        while self.one_ended().await {}
+        // What was reported while others were still to come.
+        self.look_for_stall();
+        while self.one_ended_or_stalled().await {}
     }
 
     fn start(&self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
@@ -233,10 +265,56 @@ impl Running<'_> {
         self.job.spawn(program, &ProcessSpec { stdio, ..spec.clone() })
     }
 
+    /// Waits until one more process has ended; false if none is left. It is waited for only when there is nothing to start
+    /// or no room to start it in: so who stands still here would stand still for ever.
+    ///
+    /// No stall is missed: the host reports each one anew that is not the same as the last, and a report from the time
+    /// before this call is kept for it.
+    async fn one_ended_or_stalled(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                ended = self.running.join_next() => return self.note_end(ended),
+                () = self.stalled.notified() => self.stood_still = true,
+                () = tokio::time::sleep(LOOK_AGAIN), if self.stood_still => {}
+            }
+            self.look_for_stall();
+        }
+    }
+
+    /// Ends a stall that nothing else will end, and says who waited for whom.
+    fn look_for_stall(&mut self) {
+        // Those that are being ended sit where they sat until they are gone.
+        if self.ending > 0 {
+            return;
+        }
+        match self.job.stall() {
+            None => {}
+            Some(Stall { waits, ends_by_itself: true }) => {
+                let told = std::mem::replace(&mut self.told_of_limit, true);
+                if !told {
+                    self.output.draw(|| picture::stall(&waits, true));
+                }
+            }
+            Some(Stall { ends_by_itself: false, .. }) => {
+                if let Some(Stall { waits, .. }) = self.job.end_stall() {
+                    self.ended_a_stall = true;
+                    self.ending = self.running.len();
+                    self.output.draw(|| picture::stall(&waits, false));
+                }
+            }
+        }
+    }
+
     /// Waits until one more process has ended; false if none is left.
     async fn one_ended(&mut self) -> bool {
-        match self.running.join_next().await {
+        let ended = self.running.join_next().await;
+        self.note_end(ended)
+    }
+
+    fn note_end(&mut self, ended: Option<Result<Arc<Exit>, JoinError>>) -> bool {
+        match ended {
             Some(exit) => {
+                self.ending = self.ending.saturating_sub(1);
                 self.exits.push(exit.expect("waiting for a process does not panic"));
                 true
             }

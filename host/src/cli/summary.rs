@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lockkeeper::observe::{Event, Kind};
-use lockkeeper::{ByteSize, Exit, Job, Outcome};
+use lockkeeper::observe::{Denial, Event, Kind};
+use lockkeeper::{ByteSize, Exit, Job, Name, Outcome};
 use serde::Serialize;
 
 use super::output::Output;
@@ -19,6 +19,8 @@ const LISTED_MAX: usize = 10;
 pub(super) struct Tally {
     /// How long processes waited for locks.
     nanos: AtomicU64,
+    /// Requests that were refused because they would have closed a circle.
+    deadlocks: AtomicU64,
     /// Appends that failed, by file: how many, and what was said of the first.
     failed_appends: Mutex<BTreeMap<String, (u64, String)>>,
 }
@@ -28,6 +30,9 @@ impl Tally {
         match event {
             Event::Granted { waited, .. } => {
                 self.nanos.fetch_add(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+            Event::Deadlock { .. } => {
+                self.deadlocks.fetch_add(1, Ordering::Relaxed);
             }
             Event::AppendFailed { file, error, .. } => {
                 let mut failed = self.failed_appends.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,6 +65,8 @@ pub(super) struct Summary {
     acquired: u64,
     waited: u64,
     waited_for: Duration,
+    /// Requests that were refused because they would have closed a circle.
+    deadlocks: u64,
     took: Duration,
     /// Processes that were to run and were not started: the run was interrupted, or the host could not.
     not_started: usize,
@@ -99,6 +106,7 @@ impl Summary {
             acquired,
             waited,
             waited_for: Duration::from_nanos(tally.nanos.load(Ordering::Relaxed)),
+            deadlocks: tally.deadlocks.load(Ordering::Relaxed),
             took,
             not_started: planned - exits.len(),
             unstartable: unstartable.iter().take(LISTED_MAX).cloned().collect(),
@@ -135,6 +143,11 @@ impl Summary {
             let (acquired, waited, waited_for) = (self.acquired, self.waited, self.waited_for);
             line.push_str(&format!("; {acquired} acquisitions, {waited} waited ({waited_for:.1?} in all)"));
         }
+        match self.deadlocks {
+            0 => {}
+            1 => line.push_str("; 1 deadlock refused"),
+            count => line.push_str(&format!("; {count} deadlocks refused")),
+        }
         output.say(&format!("{line}; took {:.1?}", self.took));
     }
 
@@ -167,30 +180,86 @@ impl Summary {
         let mut denials: BTreeMap<_, Vec<&Exit>> = BTreeMap::new();
         for exit in &self.exits {
             for denial in &exit.denials {
-                let kind = match denial.kind {
-                    Kind::File => "file",
-                    Kind::Value | Kind::Array => "value",
-                    _ => "lock",
-                };
-                denials.entry((kind, denial.name.as_str())).or_default().push(exit);
+                denials.entry((denial.name.as_str(), remedy(denial))).or_default().push(exit);
             }
         }
-        for ((kind, name), exits) in denials {
+        for ((_, remedy), exits) in denials {
             let who = match &exits[..] {
                 [exit] => exit.name.to_string(),
                 exits => format!("{} and {} more", exits[0].name, exits.len() - 1),
             };
-            let flag = if kind == "lock" { format!("--lock {name}") } else { format!("--append {name}=FILE") };
-            output.say(&format!(
-                "{who} asked for {kind} `{name}`, which was not granted: add it to `grants = {{ {kind} = [\"{name}\"] }}` \
-                 and declare [{kind}.{name}], or give {flag}"
-            ));
+            output.say(&format!("{who} {remedy}"));
         }
         for exit in self.exits.iter().filter(|exit| exit.output_dropped_bytes > 0) {
             let dropped = ByteSize(exit.output_dropped_bytes);
             output.say(&format!("{} printed more than its limit; {dropped} were dropped (--max-output)", exit.name));
         }
     }
+}
+
+/// What a process did that asked for something in vain, and what to change.
+fn remedy(denial: &Denial) -> String {
+    let Denial { kind, name, declared_as } = denial;
+    let (table, flag, article) = (table(*kind), flag(*kind, name), article(*kind));
+    let Some(is) = declared_as else {
+        let how = match kind {
+            Kind::Mutex | Kind::Lock | Kind::Value | Kind::File => String::new(),
+            Kind::Array => " with a `length`".to_owned(),
+            kind => format!(" with kind = \"{kind}\""),
+        };
+        return format!(
+            "asked for {kind} `{name}`, which was not granted: add it to `grants = {{ {table} = [\"{name}\"] }}` and \
+             declare [{table}.{name}]{how}, or give {flag}"
+        );
+    };
+    let change = match (kind, is) {
+        (Kind::Value, Kind::Array) => format!("take `length` out of [value.{name}]"),
+        (Kind::Array, Kind::Value) => format!("add a `length` to [value.{name}]"),
+        (kind, _) => format!("write kind = \"{kind}\" in [{table}.{name}]"),
+    };
+    format!(
+        "asked in vain: `{name}` was opened as {article} {kind} and is declared as {} {is}: change the program, or {change} \
+         ({flag})",
+        self::article(*is)
+    )
+}
+
+/// The table of the manifest in which it is declared, and the key under which it is granted.
+fn table(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Value | Kind::Array => "value",
+        Kind::Lock
+        | Kind::Mutex
+        | Kind::Rlock
+        | Kind::Rwlock
+        | Kind::Semaphore
+        | Kind::Condition
+        | Kind::Event
+        | Kind::Barrier
+        | Kind::Latch
+        | Kind::Once
+        | Kind::Queue => "lock",
+    }
+}
+
+/// The flag that declares and grants it.
+fn flag(kind: Kind, name: &Name) -> String {
+    match kind {
+        Kind::File => format!("--append {name}=FILE"),
+        Kind::Value => format!("--value {name}"),
+        Kind::Array => format!("--value {name}:TYPE:LENGTH"),
+        Kind::Lock | Kind::Mutex => format!("--lock {name}"),
+        Kind::Rlock | Kind::Rwlock | Kind::Event | Kind::Once | Kind::Queue => format!("--lock {name}:{kind}"),
+        Kind::Semaphore => format!("--lock {name}:semaphore:PERMITS"),
+        Kind::Condition => format!("--lock {name}:condition:LOCK"),
+        Kind::Barrier => format!("--lock {name}:barrier:PARTIES"),
+        Kind::Latch => format!("--lock {name}:latch:COUNT"),
+    }
+}
+
+fn article(kind: Kind) -> &'static str {
+    if matches!(kind, Kind::Rlock | Kind::Event | Kind::Array) { "an" } else { "a" }
 }
 
 fn group(outcome: &Outcome) -> &'static str {

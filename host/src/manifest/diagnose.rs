@@ -83,6 +83,7 @@ fn wrong_type(message: &str) -> String {
     };
     let expected = match expected {
         "u32" => "a whole number, 0 or more,",
+        "a boolean" => "true or false",
         "a string" | "path string" => "a text in quotes",
         "a sequence" => "a list in brackets (or one or more [[..]] tables)",
         "a map" => "a table",
@@ -93,7 +94,7 @@ fn wrong_type(message: &str) -> String {
 }
 
 /// Says that a word is not known, which one was probably meant, and which there are.
-pub(super) fn unknown_word(kind: &str, unknown: &str, known: &[&str]) -> String {
+pub fn unknown_word(kind: &str, unknown: &str, known: &[&str]) -> String {
     let nearest = nearest(unknown, known.iter().copied());
     let meant = nearest.map_or_else(String::new, |nearest| format!(", did you mean `{nearest}`?"));
     let list = match known {

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use lockkeeper_journal::{FileSpec, Format, IfExists, Parents};
-use lockkeeper_locks::LockConfig;
+use lockkeeper_locks::Limits as LockLimits;
 use toml::Spanned;
 
 use super::diagnose::{at, unknown_word};
-use super::{FileTable, FormatName, IfExistsName, LimitsTable, LockKind, Manifest, ManifestError, ProcessTable};
-use crate::job::{AppendSpec, JobSpec, LockSpec};
+use super::{FileTable, FormatName, IfExistsName, JobLimitsTable, LimitsTable, Manifest, ManifestError, ProcessTable};
+use crate::job::{AppendSpec, JobSpec};
 use crate::name::Name;
 use crate::process::{Access, DirGrant, Limits, ProcessSpec};
 
@@ -19,8 +19,10 @@ pub const COUNT_MAX: u32 = 10_000;
 /// A job and the processes that are to run in it.
 #[derive(Debug)]
 pub struct PlannedJob {
-    /// Its locks and files.
+    /// Its locks, values and files.
     pub job: JobSpec,
+    /// What its host is to keep to, which is one for all jobs of a host.
+    pub lock_limits: LockLimits,
     /// Its processes, in the manifest's order, each group by rank.
     pub processes: Vec<PlannedProcess>,
 }
@@ -44,9 +46,11 @@ impl Manifest {
         let mut job = JobSpec::default();
         for (name, lock) in &self.lock {
             self.check_name(name)?;
-            let LockKind::Mutex = lock.kind;
-            let config = lock.barge_bound.map_or(LockConfig::default(), LockConfig::bounded);
-            job.locks.push(LockSpec { name: name.get_ref().clone(), config, ..LockSpec::default() });
+            job.locks.push(lock.plan(self, name)?);
+        }
+        for (name, value) in &self.value {
+            self.check_name(name)?;
+            job.values.push(value.plan(self, name)?);
         }
         for (name, file) in &self.file {
             self.check_name(name)?;
@@ -61,7 +65,7 @@ impl Manifest {
             }
             self.plan_process(process, &mut processes)?;
         }
-        Ok(PlannedJob { job, processes })
+        Ok(PlannedJob { job, lock_limits: self.lock_limits()?, processes })
     }
 
     fn check_name(&self, name: &Spanned<String>) -> Result<(), ManifestError> {
@@ -71,7 +75,38 @@ impl Manifest {
         }
     }
 
-    fn known<'a>(
+    fn lock_limits(&self) -> Result<LockLimits, ManifestError> {
+        let JobLimitsTable { holds, waiters } = &self.limits;
+        let mut limits = LockLimits::default();
+        for (key, limit) in [(holds, &mut limits.holds_per_owner_max), (waiters, &mut limits.waiters_per_lock_max)] {
+            match key {
+                Some(number) if *number.get_ref() == 0 => {
+                    let message = "with 0 nobody could get a lock; give it at least 1".to_owned();
+                    return Err(at(&self.source, number.span(), message));
+                }
+                Some(number) => *limit = *number.get_ref(),
+                None => {}
+            }
+        }
+        Ok(limits)
+    }
+
+    /// A lock that somebody can hold alone, for what is bound to it.
+    pub(super) fn exclusive(&self, what: &str, lock: &Spanned<String>) -> Result<String, ManifestError> {
+        let known = self.known("lock", lock, self.lock.keys())?;
+        let of = self.lock.iter().find(|(name, _)| **name.get_ref() == known);
+        match of.map(|(_, table)| table.kind()).filter(|kind| !kind.is_exclusive()) {
+            None => Ok(known),
+            Some(kind) => {
+                let is = kind.with_article();
+                let message =
+                    format!("`{known}` is {is}, which nobody holds alone; bind {what} to a mutex, rlock or rwlock");
+                Err(at(&self.source, lock.span(), message))
+            }
+        }
+    }
+
+    pub(super) fn known<'a>(
         &self,
         kind: &str,
         name: &Spanned<String>,
@@ -86,7 +121,7 @@ impl Manifest {
 
     fn file_spec(&self, name: &Spanned<String>, file: &FileTable, holder: &str) -> Result<AppendSpec, ManifestError> {
         let requires_lock = match &file.requires_lock {
-            Some(lock) => Some(self.known("lock", lock, self.lock.keys())?),
+            Some(lock) => Some(self.exclusive("a file", lock)?),
             None => None,
         };
         let format = match (file.format, &file.header) {
@@ -125,6 +160,10 @@ impl Manifest {
         for lock in &process.grants.lock {
             locks.push(self.known("lock", lock, self.lock.keys())?);
         }
+        let mut values = Vec::new();
+        for value in &process.grants.value {
+            values.push(self.known("value", value, self.value.keys())?);
+        }
         let mut files = Vec::new();
         for file in &process.grants.file {
             files.push(self.known("file", file, self.file.keys())?);
@@ -144,6 +183,7 @@ impl Manifest {
                 dirs: dirs.clone(),
                 inputs: process.inputs.iter().map(|input| self.resolve(expand(input))).collect(),
                 locks: locks.clone(),
+                values: values.clone(),
                 files: files.clone(),
                 limits: limits(&process.limits),
                 placement: process.placement.into(),

@@ -5,9 +5,12 @@
 
 mod diagnose;
 mod expand;
+mod lock;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,10 +18,14 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use toml::Spanned;
 
-use crate::byte_size::ByteSize;
+use crate::byte_size::{ByteSize, ByteSizeError};
 use crate::process::Placement;
-pub use diagnose::ManifestError;
+pub use diagnose::{ManifestError, unknown_word};
 pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, expand, format_of, parse_dir};
+use lock::LockTable;
+pub use lock::{MAX_HOLD_MAX, QUEUE_DEFAULT, check_max_hold};
+use value::ValueTable;
+pub use value::{VALUE_BYTES_DEFAULT, array};
 
 /// The version of the format that this host reads.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -32,7 +39,11 @@ pub struct Manifest {
     #[serde(default)]
     lock: BTreeMap<Spanned<String>, LockTable>,
     #[serde(default)]
+    value: BTreeMap<Spanned<String>, ValueTable>,
+    #[serde(default)]
     file: BTreeMap<Spanned<String>, FileTable>,
+    #[serde(default)]
+    limits: JobLimitsTable,
     #[serde(default)]
     process: Vec<ProcessTable>,
     #[serde(skip)]
@@ -44,23 +55,6 @@ pub struct Manifest {
 struct Source {
     path: PathBuf,
     text: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct LockTable {
-    #[serde(default)]
-    kind: LockKind,
-    /// How long a running process may go first; `0s` is strict order.
-    #[serde(default, deserialize_with = "duration")]
-    barge_bound: Option<Duration>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum LockKind {
-    #[default]
-    Mutex,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,9 +130,19 @@ struct GrantsTable {
     #[serde(default)]
     lock: Vec<Spanned<String>>,
     #[serde(default)]
+    value: Vec<Spanned<String>>,
+    #[serde(default)]
     file: Vec<Spanned<String>>,
     #[serde(default)]
     dir: Vec<Spanned<String>>,
+}
+
+/// `[limits]`: what the host of the job keeps to, for every process and every lock alike.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct JobLimitsTable {
+    holds: Option<Spanned<u32>>,
+    waiters: Option<Spanned<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,14 +160,36 @@ struct LimitsTable {
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let quoted = Quoted { what: "a time in quotes, such as \"60s\",", parse: parse_time };
-    deserializer.deserialize_str(quoted).map(Some)
+    deserializer.deserialize_str(TIME).map(Some)
 }
 
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ByteSize>, D::Error> {
-    let quoted = Quoted { what: "a size in quotes, such as \"64MiB\",", parse: str::parse };
-    deserializer.deserialize_str(quoted).map(Some)
+    deserializer.deserialize_str(SIZE).map(Some)
 }
+
+/// A time as it is written, such as `60s`.
+#[derive(Clone, Copy, Debug)]
+struct Time(Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TIME).map(Self)
+    }
+}
+
+/// A size as it is written, such as `64MiB`.
+#[derive(Clone, Copy, Debug)]
+struct Size(ByteSize);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(SIZE).map(Self)
+    }
+}
+
+const TIME: Quoted<Duration, String> = Quoted { what: "a time in quotes, such as \"60s\",", parse: parse_time };
+const SIZE: Quoted<ByteSize, ByteSizeError> =
+    Quoted { what: "a size in quotes, such as \"64MiB\",", parse: str::parse };
 
 /// Reads `60s`, `250ms` or `2h`. A number alone counts as seconds, as `wasmtime run -W timeout` has it.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
@@ -218,6 +244,11 @@ impl Manifest {
         let mut manifest: Self = toml::from_str(&source.text).map_err(wrong)?;
         manifest.source = source;
         Ok(manifest)
+    }
+
+    /// An error at a place in its text.
+    fn wrong<T>(&self, span: Range<usize>, message: impl Into<String>) -> Result<T, ManifestError> {
+        Err(diagnose::at(&self.source, span, message.into()))
     }
 
     /// The directory that its paths and build commands start from.

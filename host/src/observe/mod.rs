@@ -199,6 +199,12 @@ pub struct Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitsFor(pub(crate) Want);
 
+impl From<Want> for WaitsFor {
+    fn from(want: Want) -> Self {
+        Self(want)
+    }
+}
+
 impl fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

@@ -51,6 +51,7 @@ const WRONG_LINES: &[(&str, &str, usize, &[&str])] = &[
     ("version = 1", "version = 2\nfuture = true", 1, &["version 2 is not known", "version = 1"]),
     ("version = 1", "version = 1\n[lock.results]", 3, &["for the second time"]),
     ("limits =", "[[process]]\nname = \"hello\"\nprogram = \"x\"\nlimits =", 17, &["two processes are called `hello`"]),
+    ("{ lock =", "{ value = [\"x\"], lock =", 15, &["unknown value `x`", "there are none here"]),
     ("[[process]]", "[[process", 10, &["expected `]]`"]),
     ("[[process]]", "[process]", 10, &["a table where a list", "[[..]]"]),
     ("grants = {", "grants = { dir = [\":read-only\"],", 15, &["is no directory grant", "HOST[::GUEST]"]),
@@ -65,6 +66,100 @@ fn a_manifest_with_one_wrong_line_is_refused_with_file_line_and_remedy() {
         assert_ne!(manifest, good, "`{right}` is in the manifest");
         let ended = place.run_manifest(&manifest);
         ended.assert_refused(words).assert_says(&[&format!("error: job.toml:{line} (`")]);
+        assert!(!place.exists("out"), "an output was made in spite of\n{ended}");
+    }
+}
+
+/// A table of a lock or a value that is wrong: what stands in it, the line of it that is blamed, and what is said.
+const WRONG_TABLES: &[(&str, usize, &[&str])] = &[
+    (
+        "[lock.x]\npermits = 4",
+        2,
+        &["`permits` belongs to a semaphore; this is a mutex: take `permits` away, or write kind = \"semaphore\""],
+    ),
+    (
+        "[lock.x]\nkind = \"barrier\"\nparties = 2\ncount = 2",
+        4,
+        &["`count` belongs to a latch; this is a barrier: take `count` away, or write kind = \"latch\""],
+    ),
+    (
+        "[lock.x]\nkind = \"event\"\nmax-hold = \"2s\"",
+        3,
+        &["`max-hold` belongs to a mutex, an rlock, a rwlock, a semaphore or a once; this is an event"],
+    ),
+    (
+        "[lock.x]\nkind = \"once\"\nafter-death = \"poison\"",
+        3,
+        &["`after-death` belongs to a mutex, an rlock or a rwlock; this is a once: take `after-death` away"],
+    ),
+    ("[lock.x]\nkind = \"semaphor\"", 2, &["unknown value `semaphor`, did you mean `semaphore`?", "rwlock"]),
+    ("[lock.x]\nkind = \"semaphore\"", 2, &["a semaphore has permits: add permits = 4"]),
+    ("[lock.x]\nkind = \"semaphore\"\npermits = 0", 3, &["0 owned permits", "permits-are = \"signal\""]),
+    ("[lock.x]\nkind = \"semaphore\"\npermits = -1", 3, &["a whole number, 0 or more,"]),
+    (
+        "[lock.x]\nkind = \"semaphore\"\npermits = 2\nmaximum = 4",
+        4,
+        &["take `maximum` away, or write permits-are = \"signal\""],
+    ),
+    (
+        "[lock.x]\nkind = \"semaphore\"\npermits-are = \"signal\"\npermits = 5\nmaximum = 4",
+        5,
+        &["maximum = 4 is too little; write 5 or more"],
+    ),
+    (
+        "[lock.x]\nkind = \"semaphore\"\npermits-are = \"signal\"\npermits = 5\nmax-hold = \"1s\"",
+        5,
+        &["`max-hold` belongs to permits that somebody owns", "permits-are = \"owned\""],
+    ),
+    ("[lock.x]\nkind = \"condition\"", 2, &["a condition waits with a lock let go: add lock = \"NAME\""]),
+    ("[lock.x]\nkind = \"condition\"\nlock = \"reslts\"", 3, &["unknown lock `reslts`, did you mean `results`?"]),
+    (
+        "[lock.x]\nkind = \"condition\"\nlock = \"y\"\n[lock.y]\nkind = \"queue\"",
+        3,
+        &["`y` is a queue; a condition waits with a mutex or an rlock let go: name one"],
+    ),
+    ("[lock.x]\nkind = \"barrier\"", 2, &["a barrier waits for a number of processes: add parties = 8"]),
+    ("[lock.x]\nkind = \"barrier\"\nparties = 0", 3, &["a barrier of 0 parties never opens; give it at least 1"]),
+    ("[lock.x]\nkind = \"latch\"", 2, &["a latch is counted down to zero: add count = 8"]),
+    ("[lock.x]\nkind = \"queue\"\nitems = 0", 3, &["a queue of 0 items takes none; give it at least 1"]),
+    ("[lock.x]\nkind = \"queue\"\nbytes = \"0B\"", 3, &["a queue of 0 bytes takes no item"]),
+    ("[lock.x]\nkind = \"queue\"\nunfinished = 4", 3, &["write acknowledge = true, or take `unfinished` away"]),
+    ("[lock.x]\nkind = \"queue\"\nacknowledge = \"yes\"", 3, &["string \"yes\" where true or false belongs"]),
+    ("[lock.x]\nmax-hold = \"0s\"", 2, &["a hold that may not last is taken away at once", "such as 2s"]),
+    ("[lock.x]\nmax-hold = 2", 2, &["integer `2`", "a time in quotes, such as \"60s\""]),
+    ("[lock.x]\nfair = \"strict\"\nbarge-bound = \"1ms\"", 3, &["take `barge-bound` away, or `fair`"]),
+    ("[value.x]\ntype = \"i32\"", 2, &["unknown value `i32`", "i64, u64, f64, bytes"]),
+    ("[value.x]\ninitial = 1.5", 2, &["initial = 1.5 does not fit: an i64 is a whole number"]),
+    ("[value.x]\ntype = \"u64\"\ninitial = -1", 3, &["initial = -1 does not fit: a u64 is a whole number, 0 or more"]),
+    ("[value.x]\ntype = \"bytes\"\ninitial = 0", 3, &["initial = 0 does not fit: bytes are a text in quotes"]),
+    ("[value.x]\ninitial = true", 2, &["a number, or a text in quotes for bytes, belongs"]),
+    ("[value.x]\nmax-bytes = \"1KiB\"", 2, &["`max-bytes` belongs to type = \"bytes\""]),
+    (
+        "[value.x]\ntype = \"bytes\"\nmax-bytes = \"4B\"\ninitial = \"seven\"",
+        4,
+        &["these are 5 bytes, and `max-bytes` allows 4; change one"],
+    ),
+    ("[value.x]\nlength = 4\ninitial = 1", 3, &["an array starts with zeros"]),
+    ("[value.x]\nlength = 0", 2, &["an array has 1 to 8388608 elements of this type, not 0"]),
+    ("[value.x]\ntype = \"bytes\"\nmax-bytes = \"1GiB\"", 3, &["a value has at most 64 MiB"]),
+    (
+        "[value.x]\nrequires-lock = \"y\"\n[lock.y]\nkind = \"latch\"\ncount = 1",
+        2,
+        &["`y` is a latch, which nobody holds alone; bind a value to a mutex, rlock or rwlock"],
+    ),
+    ("[value.x]\nlenght = 4", 2, &["unknown key `lenght`, did you mean `length`?"]),
+    ("[limits]\nholds = 0", 2, &["give it at least 1"]),
+    ("[limits]\nwaiter = 5", 2, &["unknown key `waiter`, did you mean `waiters`?"]),
+];
+
+#[test]
+fn a_wrong_table_of_a_lock_or_a_value_is_refused_with_file_line_and_remedy() {
+    let good = GOOD.replace("PROGRAM", &guest("cli_hello"));
+    let before = good.lines().count();
+    for (table, line, words) in WRONG_TABLES {
+        let place = Place::new();
+        let ended = place.run_manifest(&format!("{good}{table}\n"));
+        ended.assert_refused(words).assert_says(&[&format!("error: job.toml:{} (`", before + line)]);
         assert!(!place.exists("out"), "an output was made in spite of\n{ended}");
     }
 }
@@ -162,7 +257,34 @@ fn a_flag_with_a_wrong_value_is_refused_with_what_to_write_instead() {
         (&["-n", "4000000000"], &["'4000000000'", "give 1 to 10000"]),
         (&["-n", "two"], &["'two'", "give 1 to 10000"]),
         (&["--build"], &["--build goes with a manifest"]),
-        (&["--lock", "a:rwlock"], &["`rwlock` is no kind of lock", "write --lock a:mutex"]),
+        (&["--lock", "a:rwlok"], &["unknown kind `rwlok`, did you mean `rwlock`?", "write --lock a:KIND"]),
+        (&["--lock", "a:mutex:1"], &["nothing comes after `mutex`", "write --lock a:mutex"]),
+        (&["--lock", "s:semaphore"], &["a semaphore has a number of permits", "write --lock s:semaphore:4"]),
+        (&["--lock", "s:semaphore:0"], &["at least 1", "write --lock s:semaphore:4"]),
+        (&["--lock", "s:signal:many"], &["--lock s:signal:many", "write --lock s:signal:0"]),
+        (&["--lock", "b:barrier:0"], &["a barrier waits for a number of processes, at least 1", "--lock b:barrier:8"]),
+        (&["--lock", "l:latch"], &["a latch is counted down from a number", "write --lock l:latch:8"]),
+        (&["--lock", "q:queue:0"], &["at least 1", "write --lock q:queue:100"]),
+        (&["--lock", "c:condition"], &["write --lock c:condition:LOCK", "--lock LOCK"]),
+        (&["--lock", "c:condition:l"], &["there is no `l` to let go", "add --lock l"]),
+        (&["--lock", "l:rwlock", "--lock", "c:condition:l"], &["`l` is no mutex and no rlock"]),
+        (&["--value", "a b"], &["--value a b", "A-Z a-z 0-9"]),
+        (&["--value", "v", "--value", "v:f64"], &["`v` is declared twice"]),
+        (&["--value", "v:int"], &["unknown type `int`", "i64, u64, f64, bytes", "write --value v:TYPE"]),
+        (&["--value", "v=1.5"], &["`1.5` is no i64", "write --value v:f64=1.5"]),
+        (&["--value", "v:u64=-1"], &["`-1` is no u64", "write --value v:u64=1"]),
+        (&["--value", "v:f64:x"], &["`x` is no length", "write --value v:f64:100"]),
+        (&["--value", "v:f64:9000000"], &["1 to 8388608 elements"]),
+        (&["--value", "v:f64:4=1"], &["an array starts with zeros", "write --value v:f64:4"]),
+        (&["--max-hold", "2s"], &["--max-hold: there is no lock", "mutex, rlock, rwlock, once or semaphore"]),
+        (&["--lock", "e:event", "--max-hold", "2s"], &["--max-hold: there is no lock"]),
+        (&["--lock", "a", "--max-hold", "0s"], &["a hold that may not last", "2s"]),
+        (&["--fair", "strict"], &["--fair: there is no lock"]),
+        (&["--lock", "a", "--fair", "yes"], &["'yes'", "strict, bounded"]),
+        (&["--lock", "s:semaphore:1", "--after-death", "poison"], &["--after-death: there is no lock", "rwlock"]),
+        (&["--max-holds", "0"], &["--max-holds", "1 or more"]),
+        (&["--max-waiters", "none"], &["--max-waiters", "1 or more"]),
+        (&["--placement", "away"], &["'away'", "home, spread"]),
         (&["--lock", "a b"], &["A-Z a-z 0-9"]),
         (&["--lock", "a", "--lock", "a"], &["`a` is declared twice"]),
         (&["--append", "f=f", "--append", "a b=g"], &["--append a b=g", "A-Z a-z 0-9"]),
@@ -198,5 +320,7 @@ fn flags_that_a_manifest_says_itself_are_refused_beside_one() {
     place.run(&["run", "job.toml", "-n", "3"]).assert_refused(&["`count`"]);
     place.run(&["run", "job.toml", "--", "a"]).assert_refused(&["`args`"]);
     place.run(&["run", "job.toml", "--timeout", "5s"]).assert_refused(&["`limits`"]);
+    place.run(&["run", "job.toml", "--value", "x"]).assert_refused(&["`grants`"]);
+    place.run(&["run", "job.toml", "--placement", "home"]).assert_refused(&["placement = \"spread\" in [[process]]"]);
     assert!(!place.exists("out"));
 }

@@ -12,6 +12,10 @@ fn inspect_lists_imports_and_how_to_grant_what_they_are_for() {
     {
         assert!(ended.out().contains(words), "`{words}` is missing in\n{ended}");
     }
+    let values = place.run(&["inspect", &guest("sync_value")]);
+    for words in ["wants locks (mutex, event, barrier, latch)", "--lock NAME[:KIND]", "wants values", "--value NAME"] {
+        assert!(values.out().contains(words), "`{words}` is missing in\n{values}");
+    }
     let plain = place.run(&["inspect", &guest("cli_hello")]);
     plain.assert_code(0);
     assert!(!plain.out().contains("--lock"), "it wants no locks:\n{plain}");
@@ -91,6 +95,11 @@ fn help_lists_every_limit_with_its_default() {
             ("--max-memory", "256MiB"),
             ("--max-handles", "1000"),
             ("--max-call", "2MiB"),
+            ("--max-hold", "for ever"),
+            ("--max-holds", "64"),
+            ("--max-waiters", "100000"),
+            ("--fair", "bounded"),
+            ("--after-death", "flag"),
             ("--max-output", "64MiB"),
             ("--max-record", "1MiB"),
             ("--shards", "one per core"),
@@ -112,7 +121,43 @@ fn the_defaults_in_the_help_are_those_of_the_library() {
     assert_eq!(limits.handles_max, 1_000);
     assert_eq!(limits.call_bytes_max, 2 << 20);
     assert_eq!(limits.output_bytes_max, 64 << 20);
+    assert_eq!(limits.held_back_bytes_max, 64 << 20);
     assert_eq!(lockkeeper::RECORD_BYTES_MAX, 1 << 20);
+    let locks = lockkeeper::LockLimits::default();
+    assert_eq!((locks.holds_per_owner_max, locks.waiters_per_lock_max), (64, 100_000));
+    assert_eq!(lockkeeper::LockConfig::default().after_death, lockkeeper::AfterDeath::Flag);
+}
+
+#[test]
+fn help_of_run_and_map_lists_every_kind_of_lock_and_type_of_value() {
+    let place = Place::new();
+    for subcommand in ["run", "map"] {
+        let ended = place.run(&[subcommand, "--help"]);
+        let words = ended.out().split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in [
+            "NAME[:KIND[:ARG]]",
+            "mutex",
+            "rlock",
+            "rwlock",
+            "once",
+            "event",
+            "semaphore:PERMITS",
+            "signal:PERMITS",
+            "condition:LOCK",
+            "barrier:PARTIES",
+            "latch:COUNT",
+            "queue:ITEMS",
+            "NAME[:TYPE[:LENGTH]][=N]",
+            "i64",
+            "u64",
+            "f64",
+            "bytes",
+        ] {
+            assert!(words.contains(word), "`{word}` is missing in\n{ended}");
+        }
+    }
+    assert!(place.run(&["run", "--help"]).out().contains("--placement"));
+    assert!(place.run(&["map", "--help"]).out().contains("--max-held-back"));
 }
 
 #[test]
@@ -120,7 +165,7 @@ fn help_without_a_word_shows_the_subcommands_and_exit_codes() {
     let place = Place::new();
     let help = place.run(&["--help"]);
     help.assert_code(0);
-    for word in ["run", "map", "inspect", "doctor", "124", "134", "101", "130"] {
+    for word in ["run", "map", "inspect", "doctor", "76", "124", "134", "101", "130"] {
         assert!(help.out().contains(word), "`{word}` is missing in\n{help}");
     }
     place.run(&[]).assert_code(2).assert_says(&["Usage: lockkeeper", "doctor"]);

@@ -5,6 +5,7 @@
 mod bad_input;
 mod build;
 mod cache;
+mod deadlocks;
 mod files;
 mod grants;
 mod help;
@@ -13,5 +14,7 @@ mod main_job;
 mod many;
 mod map;
 mod plain;
+mod primitives;
 mod signals;
+mod stalls;
 mod support;
