@@ -210,7 +210,7 @@ impl Queue {
     /// Takes everyone out. The caller wakes them outside its mutex: they may be a hundred thousand.
     pub(crate) fn expel_all(&mut self) -> Expelled {
         self.at.fill(0);
-        Expelled(std::mem::take(&mut self.entries))
+        Expelled::of(std::mem::take(&mut self.entries))
     }
 
     /// Takes everyone out, for good: nobody is to come again.
@@ -233,7 +233,7 @@ impl Queue {
         for entry in first.values() {
             self.at[usize::from(entry.place.0)] -= 1;
         }
-        Expelled(first)
+        Expelled::of(first)
     }
 
     /// Asserts what takes a walk through everyone: nobody waits since a time that has not come, and those who did not come
@@ -261,16 +261,22 @@ impl Queue {
 /// Everyone who was in a queue, not woken yet.
 #[derive(Default)]
 #[must_use = "whoever was expelled has to be woken"]
-pub(crate) struct Expelled(BTreeMap<Ticket, Entry>);
+pub(crate) struct Expelled(Option<BTreeMap<Ticket, Entry>>);
 
 impl Expelled {
+    /// Nearly every transition expels nobody, and an empty tree is not free to drop.
+    fn of(entries: BTreeMap<Ticket, Entry>) -> Self {
+        Self((!entries.is_empty()).then_some(entries))
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.0.as_ref().map_or(0, BTreeMap::len)
     }
 
     /// Wakes them all. No mutex may be held.
     pub(crate) fn run(self) {
-        self.0.into_values().filter_map(|entry| entry.waker).for_each(Waker::wake);
+        let entries = self.0.into_iter().flat_map(BTreeMap::into_values);
+        entries.filter_map(|entry| entry.waker).for_each(Waker::wake);
     }
 }
 

@@ -610,7 +610,7 @@ fn forget_wait(record: &mut Record, id: LockId, object: &Object, owner: OwnerId)
 
 fn run(wakes: Wakes, crowd: Crowd) {
     wakes.run();
-    crowd.into_iter().filter(|expelled| expelled.len() > 0).for_each(Expelled::run);
+    crowd.into_iter().for_each(Expelled::run);
 }
 
 impl std::fmt::Debug for LockTable {
