@@ -44,10 +44,15 @@ impl<T: Clone> Log<T> {
 
     /// Waits for the first entry that `is`.
     fn wait_for(&self, what: &str, is: impl Fn(&T) -> bool) -> T {
+        self.wait_for_nth(what, 0, is)
+    }
+
+    /// Waits for the entry that `is` at this place among those, from 0.
+    fn wait_for_nth(&self, what: &str, place: usize, is: impl Fn(&T) -> bool) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut entries = self.entries();
         loop {
-            if let Some(found) = entries.iter().find(|entry| is(entry)) {
+            if let Some(found) = entries.iter().filter(|entry| is(entry)).nth(place) {
                 return found.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -86,6 +91,11 @@ impl Lines {
     /// Waits for a line that begins so.
     pub fn wait_for(&self, start: &str) -> String {
         self.0.wait_for(start, |line| line.starts_with(start))
+    }
+
+    /// Waits for the line at this place, from 0, among those that begin so.
+    pub fn wait_for_nth(&self, start: &str, place: usize) -> String {
+        self.0.wait_for_nth(start, place, |line| line.starts_with(start))
     }
 
     /// All lines so far.
@@ -237,11 +247,20 @@ pub fn join(process: &Process) -> Arc<Exit> {
 
 /// Waits until something is so: for states that send no event. It yields and naps, and never decides anything by time.
 pub fn until(what: &str, is: impl Fn() -> bool) {
+    assert!(comes_true(is), "{what}: that did not come true");
+}
+
+/// [`until`] for who says more when it does not come true.
+#[must_use]
+pub fn comes_true(is: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while !is() {
-        assert!(Instant::now() < deadline, "{what}: that did not come true");
+        if Instant::now() >= deadline {
+            return false;
+        }
         std::thread::sleep(Duration::from_micros(200));
     }
+    true
 }
 
 /// What a file holds.

@@ -5,9 +5,11 @@
 
 mod guests;
 mod host;
+mod play;
 
 pub use guests::{command, guest, guest_p1, workspace};
-pub use host::{Lines, TestHost, join, log_of, spec, until};
+pub use host::{Lines, TestHost, comes_true, join, log_of, spec, until};
+pub use play::{Actor, Play, configured, thing};
 
 use std::time::Duration;
 

@@ -120,10 +120,11 @@ impl Actor {
     pub(super) fn release(&self, lock: &ScopedLock, guard: Option<types::Fence>) -> Result<(), Refusal> {
         self.releasing(lock, Some(1));
         let table = self.scope.table();
-        Ok(match guard {
-            Some(guard) => table.release_hold(self.owner(), lock.id, Fence::new(guard), clock::now())?,
-            None => table.release(self.owner(), lock.id, clock::now())?,
-        })
+        let released = match guard {
+            Some(guard) => table.release_hold(self.owner(), lock.id, Fence::new(guard), clock::now()),
+            None => table.release(self.owner(), lock.id, clock::now()),
+        };
+        Ok(released?)
     }
 
     /// Gives permits of a semaphore back, or adds some.

@@ -93,7 +93,7 @@ fn run(config: LockConfig, acquisitions: u64) -> Vec<Record> {
     let job = host.runtime().job(JobSpec { locks, values: vec![stop], ..JobSpec::default() }).expect("a job");
     let program = host.program("lock_history");
     let start = |number: usize| -> Process {
-        let placement = if number % 2 == 0 { Placement::Home } else { Placement::Spread };
+        let placement = if number.is_multiple_of(2) { Placement::Home } else { Placement::Spread };
         let spec = ProcessSpec { values: vec!["stop".to_owned()], placement, ..spec(&program, &LOCKS, &LOCKS, &[]) };
         host.spawn_spec(&job, &program, spec).0
     };

@@ -2,11 +2,15 @@
 
 mod contract;
 mod deadlocks;
+mod deaths;
 mod endings;
+mod fairness;
 mod fences;
 mod inputs;
 mod isolation;
+mod max_hold;
 mod plain;
 mod records;
+mod stalls;
 mod torn_demo;
 mod waits;

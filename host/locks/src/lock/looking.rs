@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Block, Lock, Phase, harder};
 use crate::error::ClaimError;
 use crate::holds::Hold;
-use crate::ids::{Ask, Counters, Fence, FenceBlock, Holder, LockState, Mode, OwnerId, Place, Previous, Want};
+use crate::ids::{Ask, Counters, Fence, FenceBlock, Holder, LockState, Mode, OwnerId, Place, Want};
 use crate::queue::{Queue, Ticket};
 use crate::rule::Rule;
 
@@ -22,10 +22,12 @@ impl Lock {
             return Err(ClaimError::Fenced { current });
         }
         let live = self.holds.iter().any(Hold::is_live) || self.flight.is_some_and(|flight| flight.hold.is_live());
-        match self.previous {
-            Previous::Abandoned { who, .. } if who == owner && !live => Err(ClaimError::Fenced { current }),
-            Previous::Abandoned { .. } | Previous::Clean => Err(ClaimError::LockRequired),
-        }
+        // Whoever released it, or never had it, needs the lock; whoever lost it is told so.
+        Err(if self.taken_from == Some(owner) && !live {
+            ClaimError::Fenced { current }
+        } else {
+            ClaimError::LockRequired
+        })
     }
 
     pub(crate) fn add_fences(&mut self, block: FenceBlock) {

@@ -50,6 +50,8 @@ pub(crate) struct Lock {
     /// How the last exclusive hold ended whose owner had been told of it. An owner that was never told has touched
     /// nothing, so its end leaves this as it is, whatever the reason: only who was told can abandon.
     previous: Previous,
+    /// Whose exclusive hold was taken away last: as long as nobody had one since, its late claim is told so.
+    taken_from: Option<OwnerId>,
     health: Health,
     /// Hand-overs in a row that stayed in this place although somebody elsewhere waited.
     cohort: Cohort,
@@ -186,6 +188,7 @@ impl Lock {
             queue: Queue::new(),
             fences: Fences::new(fences),
             previous: Previous::Clean,
+            taken_from: None,
             health: Health::Sound,
             cohort: Cohort::default(),
             latest: None,
@@ -399,6 +402,7 @@ impl Lock {
 
     /// An exclusive owner leaves the data as it is.
     fn leave_behind(&mut self, touched: Touched) {
+        self.taken_from = None;
         if touched == Touched::No {
             return;
         }

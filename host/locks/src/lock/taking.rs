@@ -26,6 +26,9 @@ impl Lock {
             hold.stage = Stage::Revoking;
             let exclusive = hold.mode == Mode::Exclusive;
             self.counters.abandoned += 1;
+            if exclusive {
+                self.taken_from = Some(owner);
+            }
             if exclusive && self.config.after_death != AfterDeath::Ignore {
                 self.previous = Previous::Abandoned { how, who: owner };
                 if self.config.after_death == AfterDeath::Poison {
