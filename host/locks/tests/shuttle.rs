@@ -113,7 +113,7 @@ impl Inside {
     fn enter(&self, ask: Ask, room: i64) {
         match ask {
             Ask::Exclusive | Ask::Upgrade => {
-                assert_eq!(self.0.fetch_sub(1_000, Ordering::Relaxed), 0, "nobody else is inside")
+                assert_eq!(self.0.fetch_sub(1_000, Ordering::Relaxed), 0, "nobody else is inside");
             }
             Ask::Shared => assert!(self.0.fetch_add(1, Ordering::Relaxed) >= 0, "no writer is inside"),
             Ask::Permits(count) => {
@@ -222,7 +222,7 @@ fn locks_that_let_barge_exclude_and_forget_nobody() {
 #[test]
 fn cohorts_of_two_places_exclude_and_forget_nobody() {
     explore(|| {
-        locks(LockConfig { bound_local: Duration::ZERO, bound_remote: Duration::ZERO, ..LockConfig::default() })
+        locks(LockConfig { bound_local: Duration::ZERO, bound_remote: Duration::ZERO, ..LockConfig::default() });
     });
 }
 

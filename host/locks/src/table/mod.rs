@@ -227,7 +227,7 @@ impl LockTable {
     // ---- taking away ----
 
     /// Takes a hold away, first half. From here on it is not live: the fence is refused, and the owner's next call about
-    /// this lock answers [`AcquireError::Lost`] or [`ReleaseError::Lost`], once. Nobody is granted the lock, and nobody can
+    /// this lock answers [`AcquireError::Lost`] or [`crate::ReleaseError::Lost`], once. Nobody is granted the lock, and nobody can
     /// barge, before [`LockTable::finish_revoke`]: in between the host raises the floor of every file bound to it.
     ///
     /// `None` if there is no hold, if it is another one than expected, or if it is just being taken away. A grant in
@@ -262,7 +262,7 @@ impl LockTable {
 
     /// Ends an owner, first half. Its waits are over ([`AcquireError::Cancelled`]); a wake-up that was on its way to one
     /// passes on. All its holds are taken away as in [`LockTable::begin_revoke`], grants in flight included. Its calls
-    /// from here on are refused with [`AcquireError::Cancelled`], a release of what it held with [`ReleaseError::Lost`].
+    /// from here on are refused with [`AcquireError::Cancelled`], a release of what it held with [`crate::ReleaseError::Lost`].
     ///
     /// A second call for the same owner finds nothing.
     pub fn begin_end(&self, owner: OwnerId, how: EndCause) -> EndedOwner {

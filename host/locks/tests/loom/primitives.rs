@@ -161,7 +161,7 @@ fn barrier_arrival_against_death() {
         let broken = AcquireError::Broken { cause: BrokenCause::PartyEnded };
         match (&second, &last) {
             (Ok(1), Ok(2)) => {
-                assert!(matches!(&dead, Ok(index) if index.0 == 0) || dead == Err(AcquireError::Cancelled))
+                assert!(matches!(&dead, Ok(index) if index.0 == 0) || dead == Err(AcquireError::Cancelled));
             }
             (Err(second), Err(last)) => {
                 assert_eq!((second, last), (&broken, &broken));
