@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{LockState, LockTable, WaitId};
 
 use crate::ids::ProcessId;
 use crate::observe::{Event, Events, Held, StalledProcess, WaitsFor};
+use crate::process::control::Control;
 use crate::scope::ScopedLock;
 
 /// The seats of one job.
@@ -24,8 +25,19 @@ pub(crate) struct Watch {
     counts: Arc<Counts>,
     /// How often somebody had sat down when it was looked last, and when a stall was reported last.
     looked: AtomicU64,
-    reported: AtomicU64,
+    reported: Mutex<Option<Reported>>,
 }
+
+/// A stall that was reported.
+#[derive(Clone, Copy, Debug)]
+struct Reported {
+    sittings: u64,
+    ends_by_itself: bool,
+    at: Instant,
+}
+
+/// How long after a stall that may end by itself it is looked again, whether it still may.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -42,6 +54,7 @@ pub(crate) struct Seat {
     name: Arc<str>,
     /// Whether a time limit will end the process.
     limited: bool,
+    control: Arc<Control>,
     waits: Mutex<Option<Waits>>,
     counts: Arc<Counts>,
 }
@@ -98,7 +111,7 @@ impl Watch {
             seats: Mutex::default(),
             counts: Arc::default(),
             looked: AtomicU64::new(0),
-            reported: AtomicU64::new(0),
+            reported: Mutex::default(),
         }
     }
 
@@ -107,8 +120,9 @@ impl Watch {
     }
 
     /// A process begins. It is there from here on, whether or not it runs yet.
-    pub(crate) fn begin(&self, process: ProcessId, name: Arc<str>, limited: bool) -> Arc<Seat> {
-        let seat = Arc::new(Seat { process, name, limited, waits: Mutex::default(), counts: self.counts.clone() });
+    pub(crate) fn begin(&self, process: ProcessId, name: Arc<str>, limited: bool, control: Arc<Control>) -> Arc<Seat> {
+        let seat =
+            Arc::new(Seat { process, name, limited, control, waits: Mutex::default(), counts: self.counts.clone() });
         self.seats().insert(process, seat.clone());
         self.counts.alive.fetch_add(1, Ordering::SeqCst);
         seat
@@ -123,21 +137,28 @@ impl Watch {
         }
     }
 
-    /// With every tick of the clock: reports a stall, once for each time that everybody sits.
+    /// With every tick of the clock: reports a stall, once for each time that everybody sits, and once more if what could
+    /// have ended it by itself is over.
     pub(crate) fn tick(&self) {
         let sittings = self.counts.sittings.load(Ordering::Relaxed);
         let alive = self.counts.alive.load(Ordering::SeqCst);
         if alive == 0 || self.counts.seated.load(Ordering::SeqCst) < alive {
             return;
         }
-        if self.looked.swap(sittings, Ordering::Relaxed) != sittings
-            || self.reported.load(Ordering::Relaxed) == sittings
-        {
+        if self.looked.swap(sittings, Ordering::Relaxed) != sittings {
+            return;
+        }
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = reported.filter(|reported| reported.sittings == sittings);
+        if before.is_some_and(|before| !before.ends_by_itself || before.at.elapsed() < LOOK_AGAIN) {
             return;
         }
         if let Some(Stall { waits, ends_by_itself }) = self.stall() {
-            self.reported.store(sittings, Ordering::Relaxed);
-            self.events.emit(|| Event::Stalled { waits, ends_by_itself });
+            *reported = Some(Reported { sittings, ends_by_itself, at: Instant::now() });
+            drop(reported);
+            if before.is_none_or(|before| before.ends_by_itself != ends_by_itself) {
+                self.events.emit(|| Event::Stalled { waits, ends_by_itself });
+            }
         }
     }
 
@@ -150,8 +171,8 @@ impl Watch {
         for seat in &seats {
             let waiting = seat.waits().clone()?;
             let want = self.table.want(waiting.id)?;
-            // Who has a deadline, or was woken and has not come yet, will go on.
-            if waiting.timed || !self.table.sleeps(waiting.id) {
+            // Who has a deadline, is being ended, or was woken and has not come yet, will go on.
+            if waiting.timed || seat.control.is_stopping() || !self.table.sleeps(waiting.id) {
                 return None;
             }
             limited |= seat.limited;

@@ -77,6 +77,7 @@ impl Object {
         let progress = match self {
             Self::Lock(lock) => return (lock.expire(ticket, now, wakes), Crowd::default()),
             Self::Barrier(barrier) if barrier.queue().contains(ticket) => {
+                barrier.queue_mut().count_timeout();
                 let others = barrier.party_gone(Some(ticket), BrokenCause::TimedOut, wakes);
                 return (Progress::TimedOut, [others, Expelled::default(), Expelled::default()]);
             }
@@ -89,7 +90,7 @@ impl Object {
                 progress => progress,
             },
             Self::Condition(_) | Self::Event(_) | Self::Barrier(_) | Self::Latch(_) => {
-                let waits = self.waits_in(ticket).is_some_and(|queue| queue.leave(ticket, wakes).is_some());
+                let waits = self.waits_in(ticket).is_some_and(|queue| queue.time_out(ticket, wakes));
                 // Who waits no more has been told something, and needs no waker for it.
                 if waits { Progress::TimedOut } else { self.poll(ticket, offer, &mut None, wakes) }
             }
@@ -243,7 +244,9 @@ impl Object {
         match self {
             Self::Lock(lock) => lock.counters(),
             Self::Items(items) => items.counters(),
-            _ => Counters::default(),
+            Self::Condition(_) | Self::Event(_) | Self::Barrier(_) | Self::Latch(_) => {
+                self.queues().next().map(Queue::counters).unwrap_or_default()
+            }
         }
     }
 

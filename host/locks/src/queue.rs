@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::ids::{OwnerId, Place, Waiter, Want};
+use crate::ids::{Counters, OwnerId, Place, Waiter, Want};
 
 /// A place in one queue. Later places are greater, and no place is given twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -66,6 +66,9 @@ pub(crate) struct Queue {
     at: Vec<u32>,
     /// Nobody waits here any more.
     closed: bool,
+    /// How many ever waited here, and how many of them to their deadline.
+    waited: u64,
+    timed_out: u64,
 }
 
 impl Queue {
@@ -77,7 +80,16 @@ impl Queue {
     pub(crate) fn lane(lane: u64) -> Self {
         let middle = MIDDLE * (2 * lane + 1);
         let (entries, at) = (BTreeMap::new(), Vec::new());
-        Self { next: middle, middle: Ticket(middle), ahead: middle - 1, entries, at, closed: false }
+        Self {
+            next: middle,
+            middle: Ticket(middle),
+            ahead: middle - 1,
+            entries,
+            at,
+            closed: false,
+            waited: 0,
+            timed_out: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -110,6 +122,7 @@ impl Queue {
             self.at.resize(place + 1, 0);
         }
         self.at[place] += 1;
+        self.waited += 1;
         let replaced = self.entries.insert(ticket, entry);
         assert!(replaced.is_none(), "{ticket:?} was given twice");
     }
@@ -118,6 +131,23 @@ impl Queue {
         let entry = self.entries.remove(&ticket)?;
         self.at[usize::from(entry.place.0)] -= 1;
         Some(entry)
+    }
+
+    /// A deadline has come: the waiter goes. Says whether it was in the queue.
+    pub(crate) fn time_out(&mut self, ticket: Ticket, wakes: &mut Wakes) -> bool {
+        let waited = self.leave(ticket, wakes).is_some();
+        self.timed_out += u64::from(waited);
+        waited
+    }
+
+    /// Counts a waiter out whose deadline has come.
+    pub(crate) fn count_timeout(&mut self) {
+        self.timed_out += 1;
+    }
+
+    /// What there is to count where nothing is granted.
+    pub(crate) fn counters(&self) -> Counters {
+        Counters { contended: self.waited, timeouts: self.timed_out, ..Counters::default() }
     }
 
     /// The place that is given next.

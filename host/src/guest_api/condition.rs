@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use lockkeeper_locks::{AcquireError, Ask, ConditionError, ConditionWait, Kind as LockKind, LockId};
+use lockkeeper_locks::{AcquireError, ConditionError, ConditionWait, Kind as LockKind, LockId};
 use wasmtime::component::Resource;
 
 use super::Refusal;
@@ -45,7 +45,7 @@ impl HostCondition for ProcessState {
             Err(error) => return Err(error.into()),
         };
         let lock = self.actor.scope.lock(lock);
-        let acquired = self.actor.acquire(&lock, Ask::Exclusive, None).await?;
+        let acquired = self.actor.acquire_again(&lock).await?;
         table.restore_depth(self.owner(), lock.id, depth);
         let woken = Woken { notified: notified.is_some(), hold: acquired.into() };
         if let Some(notification) = notified {

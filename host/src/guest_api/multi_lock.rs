@@ -31,6 +31,9 @@ impl HostMultiLock for ProcessState {
         if parts.is_empty() {
             return Err(invalid("parts: at least one lock".to_owned()));
         }
+        if parts.len() > self.actor.scope.table().limits().holds_per_owner_max as usize {
+            return Err(types::Error::Limit(types::LimitKind::Holds).into());
+        }
         let mut checked = Vec::new();
         for (place, part) in parts.into_iter().enumerate() {
             let name = Name::new(&part.name)?;

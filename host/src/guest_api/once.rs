@@ -12,6 +12,7 @@ use crate::bindings::lockkeeper::runtime::types;
 use crate::observe::Kind;
 use crate::process::ProcessState;
 use crate::scope::ScopedLock;
+use crate::turn;
 
 /// What a guest's handle of a once stands for.
 #[derive(Debug)]
@@ -25,7 +26,9 @@ impl HostOnce for ProcessState {
     }
 
     async fn begin(&mut self, once: Resource<OnceHandle>, timeout: Option<types::Duration>) -> Result<Turn, Refusal> {
+        turn::lock_request().await;
         let once = &self.table.get(&once)?.0;
+        self.actor.asks(once);
         let asked = Instant::now();
         let answer = match self.actor.scope.table().begin_once(self.owner(), once.id, asked) {
             Ok(passage) => self.actor.pass(once, passage, asked, timeout).await,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockkeeper_locks::{AcquireError, Acquired, Ask, Fence, Given, Passage, Wait};
+use lockkeeper_locks::{AcquireError, Acquired, Acquisition, Ask, Fence, Given, Passage, Wait};
 
 use super::Refusal;
 use crate::bindings::lockkeeper::runtime::types;
@@ -27,17 +27,38 @@ impl Actor {
         timeout: Option<types::Duration>,
     ) -> Result<Acquired, Refusal> {
         turn::lock_request().await;
-        self.events.emit(|| Event::Asked { process: self.id(), lock: lock.name.clone() });
+        self.asks(lock);
         let answer = match self.spin(lock, ask) {
             Some(acquired) => return Ok(self.granted(lock, acquired, Duration::ZERO)),
             None => self.scope.table().ask(self.owner(), lock.id, ask, clock::now()),
         };
+        self.settle(lock, answer, timeout).await
+    }
+
+    /// Acquires the lock again that a condition let go.
+    pub(super) async fn acquire_again(&self, lock: &Arc<ScopedLock>) -> Result<Acquired, Refusal> {
+        self.asks(lock);
+        let answer = self.scope.table().ask_again(self.owner(), lock.id, clock::now());
+        self.settle(lock, answer, None).await
+    }
+
+    async fn settle(
+        &self,
+        lock: &Arc<ScopedLock>,
+        answer: Result<Acquisition, AcquireError>,
+        timeout: Option<types::Duration>,
+    ) -> Result<Acquired, Refusal> {
         match answer {
             Ok(Passage::Ready(acquired)) => Ok(self.granted(lock, acquired, Duration::ZERO)),
             // Boxed, as most requests need not wait and the engine moves what it is to poll.
             Ok(Passage::Wait(wait)) => Box::pin(self.wait_for_lock(lock, wait, timeout)).await,
             Err(error) => Err(self.refused(lock, error)),
         }
+    }
+
+    /// Says that the process asks for a lock and will wait for it.
+    pub(super) fn asks(&self, lock: &ScopedLock) {
+        self.events.emit(|| Event::Asked { process: self.id(), lock: lock.name.clone() });
     }
 
     async fn wait_for_lock(

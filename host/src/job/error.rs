@@ -84,6 +84,14 @@ pub enum JobError {
         /// Its name.
         name: Name,
     },
+    /// No hold may last so short, or so long.
+    #[error("lock `{name}`, max-hold: {why}")]
+    MaxHold {
+        /// The lock.
+        name: Name,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A value cannot start with what it is to start with.
     #[error("value `{name}`: {source}")]
     Value {

@@ -22,7 +22,10 @@ use crate::scope::{Bound, ScopedLock};
 use crate::stall::{Stall, Watch};
 use dirs::{check_dirs, grant_dir};
 pub use error::{JobError, SpawnError};
-pub use spec::{AppendSpec, DEPTH_MAX, JobSpec, LockKind, LockSpec, VALUE_BYTES_MAX, ValueContent, ValueSpec};
+pub use spec::{
+    AppendSpec, DEPTH_MAX, JobSpec, LockKind, LockSpec, MAX_HOLD_MAX, VALUE_BYTES_MAX, ValueContent, ValueSpec,
+    check_max_hold,
+};
 
 /// A job that is open: its locks exist, its files are this host's alone.
 pub struct Job {
@@ -51,6 +54,10 @@ impl Job {
             };
             if max_hold.is_some() && !spec::can_expire(kind) {
                 return Err(JobError::NoMaxHold { kind: Kind::of(kind), name });
+            }
+            if let Some(time) = max_hold {
+                let checked = check_max_hold(time);
+                checked.map_err(|why| JobError::MaxHold { name: name.clone(), why })?;
             }
             let lock = host.scope.create(name.clone(), kind, config, max_hold);
             let lock = lock.map_err(|source| JobError::Fences { lock: name.clone(), source })?;
@@ -143,6 +150,7 @@ impl Job {
         let output = connect(&spec.stdio, &mut wasi, spec.limits.output_bytes_max);
         let identity = Identity { id, rank: spec.rank, count: spec.count.max(1), name: name.clone() };
         let home = spec.locks.first().and_then(|lock| rights.locks.get(lock.as_str())).map(|lock| lock.id);
+        let control = Arc::<Control>::default();
         let state = ProcessState::new(
             identity,
             self.host.scope.clone(),
@@ -150,9 +158,8 @@ impl Job {
             rights,
             wasi.build(),
             spec,
-            self.watch.begin(id, name.clone(), spec.limits.timeout.is_some()),
+            self.watch.begin(id, name.clone(), spec.limits.timeout.is_some(), control.clone()),
         );
-        let control = Arc::<Control>::default();
         let prepared = Prepared {
             program: program.command.clone(),
             state,

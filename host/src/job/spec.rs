@@ -117,3 +117,17 @@ pub(super) fn can_expire(kind: Kind) -> bool {
         Kind::Condition { .. } | Kind::Event | Kind::Barrier { .. } | Kind::Latch { .. } | Kind::Queue(_) => false,
     }
 }
+
+/// The longest `max-hold`: who means longer means for ever.
+pub const MAX_HOLD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// A `max-hold` in which somebody can do something, and whose end can be counted to.
+pub fn check_max_hold(time: Duration) -> Result<Duration, String> {
+    if time.is_zero() {
+        return Err("a hold that may not last is taken away at once; give it some time, such as 2s".to_owned());
+    }
+    if time > MAX_HOLD_MAX {
+        return Err("that is longer than a year; leave the limit away, and a hold may last for ever".to_owned());
+    }
+    Ok(time)
+}

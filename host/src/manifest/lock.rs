@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::time::Duration;
 
 use lockkeeper_locks::{AfterDeath, Delivery, LockConfig, Parties, QueueConfig, SemaphoreKind};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Manifest, ManifestError, Size, Time};
-use crate::job::{LockKind, LockSpec};
+use crate::job::{LockKind, LockSpec, check_max_hold};
 
 /// A queue of which nothing else is said.
 pub const QUEUE_DEFAULT: QueueConfig =
@@ -17,9 +16,6 @@ pub const QUEUE_DEFAULT: QueueConfig =
 
 /// How many items one process may have unfinished, if nothing else is said.
 const UNFINISHED_DEFAULT: u32 = 64;
-
-/// The longest `max-hold`: who means longer means for ever.
-pub const MAX_HOLD_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// `[lock.NAME]`: the keys of all kinds, of which each kind takes its own.
 #[derive(Debug, Deserialize)]
@@ -319,17 +315,6 @@ impl LockTable {
         };
         Ok(QueueConfig { items_max, bytes_max, delivery })
     }
-}
-
-/// A `max-hold` in which somebody can do something, and whose end can be counted to.
-pub fn check_max_hold(time: Duration) -> Result<Duration, String> {
-    if time.is_zero() {
-        return Err("a hold that may not last is taken away at once; give it some time, such as 2s".to_owned());
-    }
-    if time > MAX_HOLD_MAX {
-        return Err("that is longer than a year; leave the limit away, and a hold may last for ever".to_owned());
-    }
-    Ok(time)
 }
 
 /// Says whose key that is, and what to do about it.

@@ -19,11 +19,12 @@ use serde::de::{Deserializer, Visitor};
 use toml::Spanned;
 
 use crate::byte_size::{ByteSize, ByteSizeError};
+pub use crate::job::{MAX_HOLD_MAX, check_max_hold};
 use crate::process::Placement;
 pub use diagnose::{ManifestError, unknown_word};
 pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, expand, format_of, parse_dir};
 use lock::LockTable;
-pub use lock::{MAX_HOLD_MAX, QUEUE_DEFAULT, check_max_hold};
+pub use lock::QUEUE_DEFAULT;
 use value::ValueTable;
 pub use value::{VALUE_BYTES_DEFAULT, array};
 

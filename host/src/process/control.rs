@@ -55,6 +55,11 @@ impl Control {
         }
     }
 
+    /// Whether it is being ended.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.state().stop.is_some()
+    }
+
     /// Runs `work` until it is done or the process is to be stopped, and does not poll it once more after that: a
     /// stopped guest does not run again.
     pub(crate) async fn run_until_stopped<F: Future>(&self, mut work: Pin<&mut F>) -> Result<F::Output, Stop> {

@@ -81,7 +81,12 @@ impl MaxHolds {
             });
             match started {
                 Ok(started) => *thread = Some(started),
-                Err(error) => tracing::warn!(%error, "no thread for max-hold: holds may last longer"),
+                Err(error) => {
+                    tracing::warn!(%error, "no thread for max-hold: this hold may last longer");
+                    // The next grant tries again.
+                    self.shared.list().due.retain(|(_, id), _| *id != lock.id);
+                    lock.watched.0.store(false, Ordering::SeqCst);
+                }
             }
         }
     }

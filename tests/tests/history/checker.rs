@@ -3,7 +3,7 @@
 //! A record's place in the history is where it was noted: a grant after it had happened, a release before. So a hold is
 //! never noted longer than it was, and an overlap in the history is one of the holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Something that happened to a process at a lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,8 +23,10 @@ pub(crate) enum What {
     Released,
     /// The host took the hold away.
     HoldEnded,
-    /// The process is over.
+    /// The process is over, by itself.
     Ended,
+    /// The process is over, killed.
+    Killed,
 }
 
 /// What is wrong, and with which record.
@@ -64,10 +66,15 @@ pub(crate) fn check(history: &[Record]) -> Result<Summary, (usize, Fault)> {
     // Of each process that has asked and is not answered, where.
     let mut asking: HashMap<u64, usize> = HashMap::new();
     let mut held: HashMap<u64, u32> = HashMap::new();
+    let mut over: HashSet<u64> = HashSet::new();
     for (at, record) in history.iter().enumerate() {
         let Record { what, process, lock, fence } = *record;
         let state = locks.entry(lock).or_default();
         let fault = |fault| Err((at, fault));
+        // The host takes away what a process held before it says that it is over.
+        if over.contains(&process) {
+            return fault(Fault::OutOfTurn);
+        }
         match what {
             What::Asked => {
                 if asking.insert(process, at).is_some() {
@@ -107,8 +114,12 @@ pub(crate) fn check(history: &[Record]) -> Result<Summary, (usize, Fault)> {
                 state.holder = None;
                 *held.entry(process).or_default() -= 1;
             }
-            What::Ended => {
-                asking.remove(&process);
+            What::Ended | What::Killed => {
+                // Only who is killed may be over without an answer.
+                if asking.remove(&process).is_some() && what == What::Ended {
+                    return fault(Fault::NeverAnswered);
+                }
+                over.insert(process);
                 if held.remove(&process).is_some_and(|held| held > 0) {
                     return fault(Fault::HeldByTheDead);
                 }

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use checker::{Fault, Record, What, check};
 use lockkeeper::observe::Event;
-use lockkeeper::{JobSpec, LockConfig, LockSpec, Placement, Process, ProcessSpec, Scalar, ValueContent, ValueSpec};
+use lockkeeper::{
+    JobSpec, LockConfig, LockSpec, Outcome, Placement, Process, ProcessSpec, Scalar, ValueContent, ValueSpec,
+};
 use lockkeeper_tests::{TestHost, join, spec, until};
 
 const PROCESSES: usize = 64;
@@ -45,6 +47,7 @@ impl Recorder {
             Event::Granted { process, lock, fence, .. } => (What::Granted, process, lock_number(lock), *fence),
             Event::Released { process, lock, fence } => (What::Released, process, lock_number(lock), *fence),
             Event::HoldEnded { process, lock, fence, .. } => (What::HoldEnded, process, lock_number(lock), *fence),
+            Event::Ended { process, outcome: Outcome::Killed, .. } => (What::Killed, process, 0, 0),
             Event::Ended { process, .. } => (What::Ended, process, 0, 0),
             _ => return,
         };
@@ -149,7 +152,7 @@ fn sound() -> Vec<Record> {
         record(What::Granted, 2, 6),
         record(What::Asked, 1, 0),
         record(What::HoldEnded, 2, 6),
-        record(What::Ended, 2, 0),
+        record(What::Killed, 2, 0),
         record(What::Granted, 1, 8),
         record(What::Released, 1, 8),
         record(What::Asked, 1, 0),
@@ -178,6 +181,10 @@ fn each_planted_fault_is_found() {
     assert_eq!(planted(&|history| history[3].process = 2), Fault::NoSuchHold);
     // A hold is released twice.
     assert_eq!(planted(&|history| history.insert(4, history[3])), Fault::NoSuchHold);
+    // The same, and the one who asked ends by itself, as after an error that it was not told of.
+    assert_eq!(planted(&|history| assert_eq!(history.remove(11).what, What::Refused)), Fault::NeverAnswered);
+    // A lock is granted to a process that is over.
+    assert_eq!(planted(&|history| history[8].process = 2), Fault::OutOfTurn);
     // An answer to nothing.
     assert_eq!(planted(&|history| history.insert(0, history[11])), Fault::OutOfTurn);
 }

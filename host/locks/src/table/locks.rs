@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{LockTable, lock_of};
+use super::{Counts, LockTable, lock_of};
 use crate::clock::Now;
 use crate::deadlock::{self, Look};
 use crate::error::{AcquireError, ReleaseError};
@@ -75,7 +75,7 @@ impl LockTable {
     ) -> Result<Option<Acquired>, AcquireError> {
         let now = now.into();
         self.with_owner(owner, lock, |record, object, wakes| {
-            let taken = self.admit(owner, lock, record, object).and_then(|()| {
+            let taken = self.admit(owner, lock, record, object, Counts::Limited).and_then(|()| {
                 if waits(record, lock, object) {
                     return Ok(None);
                 }
@@ -108,7 +108,32 @@ impl LockTable {
         ask: Ask,
         now: impl Into<Now>,
     ) -> Result<Acquisition, AcquireError> {
-        match self.request(owner, lock, ask, now.into())? {
+        self.asked(owner, lock, ask, Counts::Limited, now.into())
+    }
+
+    /// Takes a lock again that a condition let go, or queues for it. No limit stands in the way: the owner had its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`LockTable::ask`], but for the limits.
+    pub fn ask_again(
+        self: &Arc<Self>,
+        owner: OwnerId,
+        lock: LockId,
+        now: impl Into<Now>,
+    ) -> Result<Acquisition, AcquireError> {
+        self.asked(owner, lock, Ask::Exclusive, Counts::Exempt, now.into())
+    }
+
+    fn asked(
+        self: &Arc<Self>,
+        owner: OwnerId,
+        lock: LockId,
+        ask: Ask,
+        counts: Counts,
+        now: Now,
+    ) -> Result<Acquisition, AcquireError> {
+        match self.request(owner, lock, ask, counts, now)? {
             Outcome::Granted(acquired) => Ok(Passage::Ready(acquired)),
             Outcome::Queued { ticket, holds } => self.queued(owner, lock, ticket, holds),
             Outcome::Done => unreachable!("only a once is ever done, and it is asked for its turn"),
@@ -126,17 +151,27 @@ impl LockTable {
         once: LockId,
         now: impl Into<Now>,
     ) -> Result<Passage<Turn>, AcquireError> {
-        match self.request(owner, once, Ask::Exclusive, now.into())? {
+        match self.request(owner, once, Ask::Exclusive, Counts::Limited, now.into())? {
             Outcome::Granted(acquired) => Ok(Passage::Ready(Turn::Yours(acquired))),
             Outcome::Queued { ticket, holds } => self.queued(owner, once, ticket, holds),
             Outcome::Done => Ok(Passage::Ready(Turn::Done)),
         }
     }
 
-    fn request(&self, owner: OwnerId, lock: LockId, ask: Ask, now: Now) -> Result<Outcome, AcquireError> {
-        let max = self.limits.waiters_per_lock_max as usize;
+    fn request(
+        &self,
+        owner: OwnerId,
+        lock: LockId,
+        ask: Ask,
+        counts: Counts,
+        now: Now,
+    ) -> Result<Outcome, AcquireError> {
+        let max = match counts {
+            Counts::Limited => self.limits.waiters_per_lock_max as usize,
+            Counts::Exempt => usize::MAX,
+        };
         self.with_owner(owner, lock, |record, object, wakes| {
-            let outcome = self.admit(owner, lock, record, object).and_then(|()| {
+            let outcome = self.admit(owner, lock, record, object, counts).and_then(|()| {
                 if waits(record, lock, object) {
                     return Err(itself(owner, lock, object, ask, now));
                 }

@@ -206,6 +206,12 @@ impl LockTable {
         }
     }
 
+    /// The limits of the table.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     // ---- fences ----
 
     /// Adds fences that the host has reserved durably. A waiter that no fence was left for has been refused before;
@@ -551,7 +557,14 @@ impl LockTable {
     }
 
     /// Whether the owner may ask here: it runs, has been told of what it lost, and has room for one more.
-    fn admit(&self, owner: OwnerId, id: LockId, record: &mut Record, object: &Object) -> Result<(), AcquireError> {
+    fn admit(
+        &self,
+        owner: OwnerId,
+        id: LockId,
+        record: &mut Record,
+        object: &Object,
+        counts: Counts,
+    ) -> Result<(), AcquireError> {
         if record.is_ended() || object.is_closed() {
             return Err(AcquireError::Cancelled);
         }
@@ -564,10 +577,20 @@ impl LockTable {
                 }
                 None => Ok(()),
             },
-            None if record.marks().len() >= max as usize => Err(AcquireError::HoldsExceeded { owner, max }),
+            None if counts == Counts::Limited && record.marks().len() >= max as usize => {
+                Err(AcquireError::HoldsExceeded { owner, max })
+            }
             None => Ok(()),
         }
     }
+}
+
+/// Whether a request meets the limits on holds and waiters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Counts {
+    Limited,
+    /// It takes the place of a hold that a condition lets go, or lets go for.
+    Exempt,
 }
 
 /// One wait, for who looks at it from outside.

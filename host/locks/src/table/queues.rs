@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::LockTable;
 use super::signals::{Met, no_such};
+use super::{Counts, LockTable};
 use crate::error::{AcquireError, TaskDoneError};
 use crate::ids::{Item, LockId, OwnerId, Want};
 use crate::items::{Items, NotDone, Passage as Entry};
@@ -27,7 +27,7 @@ impl LockTable {
         now: Instant,
     ) -> Result<Passage<Stored>, AcquireError> {
         let mut offer = Some(bytes);
-        let passage = self.come(owner, queue, |object, place, max, wakes| {
+        let passage = self.come(owner, queue, Counts::Limited, |object, place, max, wakes| {
             let items = items_of(object);
             match items.try_put(&mut offer, wakes) {
                 Entry::Through(number) => (Met::Ready(Stored(number)), Crowd::default()),
@@ -50,7 +50,7 @@ impl LockTable {
     /// [`AcquireError::Closed`] when nothing is left in a closed queue; [`AcquireError::QueueExceeded`] when the owner has too
     /// many items unfinished; as [`LockTable::put`].
     pub fn get(self: &Arc<Self>, owner: OwnerId, queue: LockId, now: Instant) -> Result<Passage<Item>, AcquireError> {
-        self.come(owner, queue, |object, place, max, wakes| {
+        self.come(owner, queue, Counts::Limited, |object, place, max, wakes| {
             let items = items_of(object);
             match items.try_get(owner, wakes) {
                 Entry::Through(item) => {
@@ -97,7 +97,7 @@ impl LockTable {
         queue: LockId,
         now: Instant,
     ) -> Result<Passage<()>, AcquireError> {
-        self.come(owner, queue, |object, place, max, _| {
+        self.come(owner, queue, Counts::Limited, |object, place, max, _| {
             let items = items_of(object);
             if items.is_finished() {
                 return (Met::Ready(()), Crowd::default());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::LockTable;
+use super::{Counts, LockTable};
 use crate::barrier::Arrival;
 use crate::error::{AcquireError, BrokenCause, ConditionError, LatchError, ReleaseError};
 use crate::ids::{LockId, OwnerId, Place, Want};
@@ -62,11 +62,12 @@ impl LockTable {
         self: &Arc<Self>,
         owner: OwnerId,
         id: LockId,
+        counts: Counts,
         meet: impl FnOnce(&mut Object, Place, usize, &mut Wakes) -> (Met<A>, Crowd),
     ) -> Result<Passage<A>, AcquireError> {
         let max = self.limits.waiters_per_lock_max;
         let met = self.with_owner(owner, id, |record, object, wakes| {
-            if let Err(refused) = self.admit(owner, id, record, object) {
+            if let Err(refused) = self.admit(owner, id, record, object, counts) {
                 return (Met::Refused(refused), Crowd::default());
             }
             let (met, crowd) = meet(object, record.place(), max as usize, wakes);
@@ -108,7 +109,7 @@ impl LockTable {
         let lock = self.lock_of_condition(condition);
         self.must_hold(owner, lock)?;
         // Queued first: whoever notifies has the lock, so nobody does before it is let go.
-        let queued = self.come(owner, condition, |object, place, max, _| {
+        let queued = self.come(owner, condition, Counts::Exempt, |object, place, max, _| {
             let Object::Condition(condition_object) = object else { no_such("condition") };
             if condition_object.queue().len() >= max {
                 return self.queue_full(condition);
@@ -189,7 +190,7 @@ impl LockTable {
     ///
     /// [`AcquireError::Cancelled`], [`AcquireError::WaitersExceeded`], [`AcquireError::HoldsExceeded`].
     pub fn wait_event(self: &Arc<Self>, owner: OwnerId, id: LockId, now: Instant) -> Result<Passage<()>, AcquireError> {
-        self.come(owner, id, |object, place, max, _| {
+        self.come(owner, id, Counts::Limited, |object, place, max, _| {
             let Object::Event(event) = object else { no_such("event") };
             if event.is_set() {
                 return (Met::Ready(()), Crowd::default());
@@ -221,7 +222,7 @@ impl LockTable {
         id: LockId,
         now: Instant,
     ) -> Result<Passage<Index>, AcquireError> {
-        self.come(owner, id, |object, place, max, _| {
+        self.come(owner, id, Counts::Limited, |object, place, max, _| {
             let Object::Barrier(barrier) = object else { no_such("barrier") };
             if barrier.queue().len() >= max && !barrier.is_last() {
                 return self.queue_full(id);
@@ -286,7 +287,7 @@ impl LockTable {
     ///
     /// As [`LockTable::wait_event`].
     pub fn wait_latch(self: &Arc<Self>, owner: OwnerId, id: LockId, now: Instant) -> Result<Passage<()>, AcquireError> {
-        self.come(owner, id, |object, place, max, _| {
+        self.come(owner, id, Counts::Limited, |object, place, max, _| {
             let Object::Latch(latch) = object else { no_such("latch") };
             if latch.remaining() == 0 {
                 return (Met::Ready(()), Crowd::default());

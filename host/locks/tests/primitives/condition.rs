@@ -1,6 +1,6 @@
 //! Conditions: nothing is missed, nobody wakes for nothing, and no notification is lost on its way.
 
-use lockkeeper_locks::{AcquireError, Ask, ConditionError, EndCause, Limits, LockId, ReleaseError};
+use lockkeeper_locks::{AcquireError, Ask, ConditionError, EndCause, Limits, LockId, Passage, ReleaseError};
 
 use crate::support::{A, B, C, D, Desk, E, Sleeper};
 
@@ -80,7 +80,7 @@ fn whoever_does_not_hold_the_lock_neither_waits_nor_notifies() {
 #[test]
 fn whoever_cannot_wait_still_holds_the_lock() {
     let desk = Desk::with_limits(Limits { waiters_per_lock_max: 1, holds_per_owner_max: 2 });
-    let (lock, other) = (desk.rlock(4), desk.mutex());
+    let lock = desk.rlock(4);
     let condition = desk.condition(lock);
     let [_first] = waiting(&desk, condition, lock);
     desk.hold(B, lock, X, 2);
@@ -88,10 +88,24 @@ fn whoever_cannot_wait_still_holds_the_lock() {
     let full = ConditionError::Wait(AcquireError::WaitersExceeded { lock: condition, max: 1 });
     assert_eq!(desk.table.wait_condition(B, condition, desk.at(4)).map(drop), Err(full));
     assert_eq!(desk.count(B, lock), 2);
-    desk.hold(B, other, X, 5);
-    let too_many = ConditionError::Wait(AcquireError::HoldsExceeded { owner: B, max: 2 });
-    assert_eq!(desk.table.wait_condition(B, condition, desk.at(6)).map(drop), Err(too_many));
-    assert_eq!(desk.count(B, lock), 2);
+}
+
+/// The wait takes the place of the hold, and the hold that of the wait: neither meets a limit that the other one met.
+#[test]
+fn whoever_holds_as_much_as_it_may_can_wait_and_have_the_lock_again_past_a_full_queue() {
+    let desk = Desk::with_limits(Limits { waiters_per_lock_max: 1, holds_per_owner_max: 1 });
+    let lock = desk.mutex();
+    let condition = desk.condition(lock);
+    desk.hold(A, lock, X, 0);
+    let mut waiting = desk.table.wait_condition(A, condition, desk.at(0)).expect("A holds the lock");
+    desk.hold(B, lock, X, 1);
+    let _full = desk.queue(C, lock, X, 1);
+    assert_eq!(desk.table.notify(B, condition, 1), Ok(1));
+    assert_eq!(waiting.wait.expire(desk.at(2)), Ok(()), "the notification was first");
+    let notification = desk.table.notified(condition, &waiting.wait);
+    let again = desk.table.ask_again(A, lock, desk.at(2));
+    assert!(matches!(again, Ok(Passage::Wait(_))), "{again:?}");
+    notification.accept();
 }
 
 #[test]
