@@ -183,7 +183,8 @@ impl Job {
     }
 
     /// Whether the job stands still: every process of it waits at a lock or another primitive, without a deadline, and none
-    /// has been woken. Only somebody outside could help then. The same is reported once as [`crate::observe::Event::Stalled`].
+    /// has been woken. Only somebody outside could help then. The same is reported as [`crate::observe::Event::Stalled`], and
+    /// again when a time limit that could have ended it has passed in vain.
     pub fn stall(&self) -> Option<Stall> {
         self.watch.stall()
     }

@@ -336,6 +336,8 @@ fn foreign(key: &str, kinds: &[KindName], kind: KindName) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use std::path::Path;
 
     use lockkeeper_locks::{Limits, Scalar, ScalarKind, Scalars};

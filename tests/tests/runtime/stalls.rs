@@ -311,6 +311,27 @@ fn stall_that_a_max_hold_ends_is_told_so() {
     assert_eq!(holder.ends_well()[2], "unlock:m=lost(expired)");
 }
 
+/// The hold is over, and it did not help: nobody waited for it.
+#[test]
+fn stall_that_could_end_by_itself_and_did_not_is_told_of_again() {
+    let host = TestHost::new();
+    let max_hold = Some(Duration::from_millis(300));
+    let locks = things().into_iter().map(|lock| match lock.name.as_str() {
+        "m" => LockSpec { max_hold, ..lock },
+        _ => lock,
+    });
+    let play = Play::new(&host, locks.collect());
+    let holder = play.start("holder", &["lock:m", "await:e"]);
+    let other = play.start("other", &["await:e"]);
+    host.wait_for("that it may end by itself", |event| matches!(event, Event::Stalled { ends_by_itself: true, .. }));
+    host.wait_for("that it will not", |event| matches!(event, Event::Stalled { ends_by_itself: false, .. }));
+    let told =
+        host.events().into_iter().filter(|event| matches!(event, Event::Stalled { waits, .. } if waits.len() == 2));
+    assert_eq!(told.count(), 2);
+    assert_eq!(play.job().end_stall().expect("it stands still").waits.len(), 2);
+    assert_eq!([holder.ends().outcome.clone(), other.ends().outcome.clone()], [Outcome::Stalled, Outcome::Stalled]);
+}
+
 /// The last one that did something is gone, and nobody sat down since.
 #[test]
 fn process_that_ends_last_makes_the_stall_visible() {
