@@ -4,7 +4,7 @@
 //! tick of the clock, and the table says that nobody was woken, then only something from outside could help.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,6 @@ use lockkeeper_locks::{LockState, LockTable, WaitId};
 
 use crate::ids::ProcessId;
 use crate::observe::{Event, Events, Held, StalledProcess, WaitsFor};
-use crate::process::control::Control;
 use crate::scope::ScopedLock;
 
 /// The seats of one job.
@@ -54,7 +53,8 @@ pub(crate) struct Seat {
     name: Arc<str>,
     /// Whether a time limit will end the process.
     limited: bool,
-    control: Arc<Control>,
+    /// Whether the process is being ended.
+    stopping: Arc<AtomicBool>,
     waits: Mutex<Option<Waits>>,
     counts: Arc<Counts>,
 }
@@ -120,9 +120,15 @@ impl Watch {
     }
 
     /// A process begins. It is there from here on, whether or not it runs yet.
-    pub(crate) fn begin(&self, process: ProcessId, name: Arc<str>, limited: bool, control: Arc<Control>) -> Arc<Seat> {
+    pub(crate) fn begin(
+        &self,
+        process: ProcessId,
+        name: Arc<str>,
+        limited: bool,
+        stopping: Arc<AtomicBool>,
+    ) -> Arc<Seat> {
         let seat =
-            Arc::new(Seat { process, name, limited, control, waits: Mutex::default(), counts: self.counts.clone() });
+            Arc::new(Seat { process, name, limited, stopping, waits: Mutex::default(), counts: self.counts.clone() });
         self.seats().insert(process, seat.clone());
         self.counts.alive.fetch_add(1, Ordering::SeqCst);
         seat
@@ -172,7 +178,7 @@ impl Watch {
             let waiting = seat.waits().clone()?;
             let want = self.table.want(waiting.id)?;
             // Who has a deadline, is being ended, or was woken and has not come yet, will go on.
-            if waiting.timed || seat.control.is_stopping() || !self.table.sleeps(waiting.id) {
+            if waiting.timed || seat.stopping.load(Ordering::SeqCst) || !self.table.sleeps(waiting.id) {
                 return None;
             }
             limited |= seat.limited;

@@ -158,7 +158,7 @@ impl Job {
             rights,
             wasi.build(),
             spec,
-            self.watch.begin(id, name.clone(), spec.limits.timeout.is_some(), control.clone()),
+            self.watch.begin(id, name.clone(), spec.limits.timeout.is_some(), control.stopping()),
         );
         let prepared = Prepared {
             program: program.command.clone(),

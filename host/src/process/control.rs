@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -26,6 +27,8 @@ pub(crate) enum Stop {
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     state: Mutex<State>,
+    /// Whether `stop` is some, for those who only want to know that.
+    stopping: Arc<AtomicBool>,
     ended: Condvar,
 }
 
@@ -48,6 +51,7 @@ impl Control {
         let runner = {
             let mut state = self.state();
             state.stop.get_or_insert(why);
+            self.stopping.store(true, Ordering::SeqCst);
             state.runner.take()
         };
         if let Some(runner) = runner {
@@ -55,9 +59,9 @@ impl Control {
         }
     }
 
-    /// Whether it is being ended.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.state().stop.is_some()
+    /// Becomes true once it is being ended.
+    pub(crate) fn stopping(&self) -> Arc<AtomicBool> {
+        self.stopping.clone()
     }
 
     /// Runs `work` until it is done or the process is to be stopped, and does not poll it once more after that: a
