@@ -71,11 +71,8 @@ impl Queue {
     ///
     /// As [`Queue::put`], except for what only waiting can meet.
     pub fn try_put(&self, bytes: impl AsRef<[u8]>) -> Result<bool, Error> {
-        match self.put_timeout(bytes, Duration::ZERO) {
-            Ok(_) => Ok(true),
-            Err(Error::Full) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let stored = self.handle.try_put(bytes.as_ref()).map_err(Error::from_wit)?;
+        Ok(stored.is_some())
     }
 
     /// Stores an item, and waits while the queue is full, but no longer than `timeout`. Answers the item's number.
@@ -103,11 +100,8 @@ impl Queue {
     ///
     /// As [`Queue::get`], except for what only waiting can meet.
     pub fn try_get(&self) -> Result<Option<Item<'_>>, Error> {
-        match self.get_ns(Some(0)) {
-            Ok(item) => Ok(Some(item)),
-            Err(Error::Empty) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let item = self.handle.try_get().map_err(Error::from_wit)?;
+        Ok(item.map(|item| self.item(item)))
     }
 
     /// Takes the first item, and waits while there is none, but no longer than `timeout`.
@@ -174,7 +168,11 @@ impl Queue {
 
     fn get_ns(&self, timeout_ns: Option<u64>) -> Result<Item<'_>, Error> {
         let item = self.handle.get(timeout_ns).map_err(Error::from_wit)?;
-        Ok(Item { queue: self, number: item.number, returned: item.returned, bytes: item.bytes })
+        Ok(self.item(item))
+    }
+
+    fn item(&self, item: host::Item) -> Item<'_> {
+        Item { queue: self, number: item.number, returned: item.returned, bytes: item.bytes }
     }
 }
 

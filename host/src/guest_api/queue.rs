@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use lockkeeper_locks::{AcquireError, TaskDoneError};
+use lockkeeper_locks::{self as locks, AcquireError, Passage, TaskDoneError};
 use wasmtime::component::Resource;
 
 use super::Refusal;
@@ -22,6 +22,18 @@ impl Host for ProcessState {}
 impl HostQueue for ProcessState {
     fn open(&mut self, name: String) -> Result<Resource<QueueHandle>, Refusal> {
         self.open_lock(Kind::Queue, &name, QueueHandle)
+    }
+
+    fn try_put(&mut self, queue: Resource<QueueHandle>, item: Vec<u8>) -> Result<Option<u64>, Refusal> {
+        let queue = self.table.get(&queue)?.0.id;
+        let passage = self.actor.scope.table().put(self.owner(), queue, item.into(), Instant::now());
+        Ok(tried(passage)?.map(|stored| stored.0))
+    }
+
+    fn try_get(&mut self, queue: Resource<QueueHandle>) -> Result<Option<Item>, Refusal> {
+        let queue = self.table.get(&queue)?.0.id;
+        let passage = self.actor.scope.table().get(self.owner(), queue, Instant::now());
+        Ok(tried(passage)?.map(Item::from))
     }
 
     async fn put(
@@ -45,7 +57,7 @@ impl HostQueue for ProcessState {
         let asked = Instant::now();
         let passage = self.actor.scope.table().get(self.owner(), queue.id, asked)?;
         match self.actor.pass(queue, passage, asked, timeout).await {
-            Ok(item) => Ok(Item { number: item.number, returned: item.returned, bytes: item.bytes.to_vec() }),
+            Ok(item) => Ok(item.into()),
             Err(AcquireError::TimedOut) => Err(types::Error::Empty.into()),
             Err(error) => Err(error.into()),
         }
@@ -87,5 +99,20 @@ impl HostQueue for ProcessState {
 
     fn drop(&mut self, queue: Resource<QueueHandle>) -> wasmtime::Result<()> {
         self.close_handle(queue)
+    }
+}
+
+impl From<locks::Item> for Item {
+    fn from(item: locks::Item) -> Self {
+        Self { number: item.number, returned: item.returned, bytes: item.bytes.to_vec() }
+    }
+}
+
+/// What a request came to that does not wait: its place in a queue is given up at once.
+fn tried<A>(passage: Result<Passage<A>, AcquireError>) -> Result<Option<A>, AcquireError> {
+    match passage {
+        Ok(Passage::Ready(answer)) => Ok(Some(answer)),
+        Ok(Passage::Wait(_)) | Err(AcquireError::WaitersExceeded { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
