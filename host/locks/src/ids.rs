@@ -185,6 +185,15 @@ pub enum Ask {
 }
 
 impl Ask {
+    /// How many permits that is, or how often the lock is acquired.
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        match self {
+            Self::Permits(count) => count,
+            Self::Exclusive | Self::Shared | Self::Upgrade => 1,
+        }
+    }
+
     /// How the lock is held once it is granted.
     #[must_use]
     pub const fn mode(self) -> Mode {

@@ -35,7 +35,7 @@ impl HostCondition for ProcessState {
         if let LockKind::Condition { lock } = condition.kind
             && self.actor.events.is_observed()
         {
-            self.actor.releasing(&self.actor.scope.lock(lock), None);
+            self.actor.letting_go(&self.actor.scope.lock(lock));
         }
         let ConditionWait { mut wait, lock, depth } = table.wait_condition(self.owner(), condition.id, asked)?;
         let notified = match self.actor.wait(condition, &mut wait, asked, timeout).await {

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use lockkeeper_locks::Fence;
 use wasmtime::component::Resource;
 
 use super::Refusal;
@@ -51,15 +50,5 @@ impl ProcessState {
         self.table.delete(handle)?;
         self.handles -= 1;
         Ok(())
-    }
-
-    /// Whether a guest that names a hold by its fence means the one that it has. Between this look and what it then asks
-    /// for nothing is granted to this process: it is here.
-    pub(super) fn check_guard(&self, lock: &ScopedLock, guard: Option<types::Fence>) -> Result<(), Refusal> {
-        let Some(guard) = guard.map(Fence::new) else { return Ok(()) };
-        match self.actor.scope.table().held(self.owner(), lock.id) {
-            Some(hold) if hold.fence != guard => Err(types::Error::Fenced(hold.fence.get()).into()),
-            _ => Ok(()),
-        }
     }
 }

@@ -137,7 +137,7 @@ impl Drop for Got<'_> {
         let owner = self.actor.owner();
         for ((_, lock, ask), _) in self.parts.iter().zip(&self.acquired).rev() {
             let now = Instant::now();
-            self.actor.releasing(lock, Some(if let Ask::Permits(permits) = ask { *permits } else { 1 }));
+            self.actor.releasing(lock, None, ask.count());
             // One that was taken away meanwhile is told at the next call about it.
             let _gone = match ask {
                 Ask::Permits(permits) => table.release_permits(owner, lock.id, *permits, now).is_err(),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use lockkeeper_locks as locks;
+use lockkeeper_locks::{self as locks, Fence};
 use wasmtime::component::Resource;
 
 use super::Refusal;
 use crate::bindings::lockkeeper::runtime::once::{Host, HostOnce, Turn};
 use crate::bindings::lockkeeper::runtime::types;
+use crate::clock;
 use crate::observe::Kind;
 use crate::process::ProcessState;
 use crate::scope::ScopedLock;
@@ -45,9 +46,9 @@ impl HostOnce for ProcessState {
 
     fn complete(&mut self, once: Resource<OnceHandle>, guard: types::Fence) -> Result<(), Refusal> {
         let once = &self.table.get(&once)?.0;
-        self.check_guard(once, Some(guard))?;
-        self.actor.releasing(once, None);
-        Ok(self.actor.scope.table().complete_once(self.owner(), once.id, Instant::now())?)
+        let guard = Some(Fence::new(guard));
+        self.actor.releasing(once, guard, 1);
+        Ok(self.actor.scope.table().complete_once(self.owner(), once.id, guard, clock::now())?)
     }
 
     fn give_up(&mut self, once: Resource<OnceHandle>, guard: types::Fence) -> Result<(), Refusal> {

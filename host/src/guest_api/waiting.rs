@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockkeeper_locks::{AcquireError, Acquired, Acquisition, Ask, Fence, Given, Passage, Wait};
+use lockkeeper_locks::{AcquireError, Acquired, Acquisition, Ask, Fence, Given, Holder, Passage, Wait};
 
 use super::Refusal;
 use crate::bindings::lockkeeper::runtime::types;
@@ -139,10 +139,11 @@ impl Actor {
 
     /// Releases a lock, or one level of it. A guest that names its hold by its fence means no later one.
     pub(super) fn release(&self, lock: &ScopedLock, guard: Option<types::Fence>) -> Result<(), Refusal> {
-        self.releasing(lock, Some(1));
+        let guard = guard.map(Fence::new);
+        self.releasing(lock, guard, 1);
         let table = self.scope.table();
         let released = match guard {
-            Some(guard) => table.release_hold(self.owner(), lock.id, Fence::new(guard), clock::now()),
+            Some(guard) => table.release_hold(self.owner(), lock.id, guard, clock::now()),
             None => table.release(self.owner(), lock.id, clock::now()),
         };
         Ok(released?)
@@ -150,17 +151,27 @@ impl Actor {
 
     /// Gives permits of a semaphore back, or adds some.
     pub(super) fn release_permits(&self, lock: &ScopedLock, permits: u32) -> Result<(), Refusal> {
-        self.releasing(lock, Some(permits));
+        self.releasing(lock, None, permits);
         Ok(self.scope.table().release_permits(self.owner(), lock.id, permits, clock::now())?)
     }
 
-    /// Says that a hold ends, before it does. `count` is how much of it is given back; none for all.
-    pub(super) fn releasing(&self, lock: &ScopedLock, count: Option<u32>) {
+    /// Says that a hold ends, before it does: the one with this fence if one is named, and if no more of it is left than
+    /// is given back.
+    pub(super) fn releasing(&self, lock: &ScopedLock, guard: Option<Fence>, count: u32) {
+        let ends = |hold: &Holder| hold.count == count && guard.is_none_or(|guard| guard == hold.fence);
+        self.announce_release(lock, ends);
+    }
+
+    /// Says that the whole hold ends, however often the lock is held, before it does.
+    pub(super) fn letting_go(&self, lock: &ScopedLock) {
+        self.announce_release(lock, |_| true);
+    }
+
+    fn announce_release(&self, lock: &ScopedLock, ends: impl FnOnce(&Holder) -> bool) {
         if !self.events.is_observed() {
             return;
         }
-        let Some(hold) = self.scope.table().held(self.owner(), lock.id) else { return };
-        if count.is_none_or(|count| count == hold.count) {
+        if let Some(hold) = self.scope.table().held(self.owner(), lock.id).filter(ends) {
             let fence = hold.fence.get();
             self.events.emit(|| Event::Released { process: self.id(), lock: lock.name.clone(), fence });
         }

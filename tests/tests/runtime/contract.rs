@@ -1,6 +1,6 @@
 //! What guests do wrong is refused by the words of `wit/`, and costs nobody else anything.
 
-use lockkeeper::observe::{Kind, Outcome};
+use lockkeeper::observe::{Event, Kind, Outcome};
 use lockkeeper::{Format, Limits, LockLimits, LockState, Process, ProcessSpec, SpawnError};
 use lockkeeper_tests::{Lines, TestHost, join, log_of, spec};
 
@@ -20,6 +20,7 @@ fn misuse_of_a_lock_is_refused_by_its_own_word() {
             "try-twice=none",
             "lock-by-another-handle=deadlock",
             "release-twice=not-held",
+            "release-by-a-stale-guard=fenced",
             "open-ungranted=denied",
             "open-bad-characters=invalid-name",
             "open-newline=invalid-name",
@@ -31,6 +32,13 @@ fn misuse_of_a_lock_is_refused_by_its_own_word() {
             "open-after-too-many=ok",
         ]
     );
+    // Of each hold it is said once that it ends: a refused release ends none.
+    let events = host.events();
+    let granted =
+        events.iter().filter_map(|event| if let Event::Granted { fence, .. } = event { Some(*fence) } else { None });
+    let released =
+        events.iter().filter_map(|event| if let Event::Released { fence, .. } = event { Some(*fence) } else { None });
+    assert_eq!(released.collect::<Vec<_>>(), granted.collect::<Vec<_>>());
     let denied: Vec<_> = exit.denials.iter().map(|denial| (denial.kind, denial.name.as_str())).collect();
     assert_eq!(denied, [(Kind::Mutex, "no-such-lock"), (Kind::Mutex, &"x".repeat(64))]);
     assert_eq!(job.inspect_lock("a").expect("a lock of the job").state, LockState::Free);

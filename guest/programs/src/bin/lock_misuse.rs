@@ -24,6 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     guard.unlock()?;
     say("release-twice", lock.release());
 
+    let stale = lock.lock()?;
+    lock.release()?;
+    let held = lock.lock()?;
+    say("release-by-a-stale-guard", stale.unlock());
+    held.unlock()?;
+
     say("open-ungranted", Mutex::open("no-such-lock"));
     say("open-bad-characters", Mutex::open("a b"));
     say("open-newline", Mutex::open("a\nb"));

@@ -120,10 +120,7 @@ impl Lock {
         assert!(self.has_room(asker.owner, ask), "a lock is granted only if there is room");
         assert_eq!(self.phase, Phase::Open, "nobody is granted after the shut-down");
         let fence = self.fences.issue()?;
-        let count = match ask {
-            Ask::Permits(count) => count,
-            Ask::Exclusive | Ask::Shared | Ask::Upgrade => 1,
-        };
+        let count = ask.count();
         if let Some(permits) = self.rule.permits() {
             permits.take(count);
         }

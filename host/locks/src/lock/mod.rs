@@ -221,7 +221,6 @@ impl Lock {
         if self.queue.len() >= waiters_max {
             return Request::Refused(Refused::QueueFull);
         }
-        self.counters.contended += 1;
         let now = self.note_exactly(now.exact());
         let push = if ask == Ask::Upgrade { Queue::push_ahead } else { Queue::push };
         Request::Queued(push(&mut self.queue, asker.owner, asker.place, Want::Lock(ask), now))
@@ -373,6 +372,14 @@ impl Lock {
         Ok(self.queue.expel_all())
     }
 
+    /// Says so if the owner holds the lock, but with another fence than the one that it names.
+    pub(crate) fn must_be_this_hold(&self, owner: OwnerId, guard: Option<Fence>) -> Result<(), NotReleased> {
+        match (guard, self.held(owner)) {
+            (Some(guard), Some(hold)) if guard != hold.fence => Err(NotReleased::Fenced(hold.fence)),
+            _ => Ok(()),
+        }
+    }
+
     /// Says whose it is if it is not the owner's.
     pub(crate) fn must_be_held(&self, owner: OwnerId) -> Result<(), NotReleased> {
         self.held_fence(owner).map(drop).ok_or_else(|| self.not_released(owner))
@@ -430,7 +437,7 @@ impl Lock {
         self.note_exactly(now);
         match self.advance(ticket, wakes) {
             Progress::Pending => {
-                self.counters.timeouts += 1;
+                self.queue.count_timeout();
                 self.leave(ticket, wakes);
                 Progress::TimedOut
             }

@@ -278,13 +278,8 @@ impl LockTable {
         now: Now,
     ) -> Result<(), ReleaseError> {
         self.with_hold(owner, lock, |record, object, wakes| {
-            let held = lock_of(object);
-            if let (Some(guard), Some(hold)) = (guard, held.held(owner))
-                && guard != hold.fence
-            {
-                return Err(NotReleased::Fenced(hold.fence));
-            }
-            let released = held.release(owner, touched, now, wakes)?;
+            lock_of(object).must_be_this_hold(owner, guard)?;
+            let released = lock_of(object).release(owner, touched, now, wakes)?;
             forget_hold(record, lock, released);
             Ok(())
         })
@@ -330,15 +325,23 @@ impl LockTable {
         self.with_hold(owner, lock, |_, object, _| lock_of(object).mark_consistent(owner))
     }
 
-    /// What a once is for has been done: everyone who waits, or asks later, is told so.
+    /// What a once is for has been done: everyone who waits, or asks later, is told so. With a guard, only if that is the
+    /// fence of the turn.
     ///
     /// # Errors
     ///
-    /// As [`LockTable::release`].
-    pub fn complete_once(&self, owner: OwnerId, once: LockId, now: impl Into<Now>) -> Result<(), ReleaseError> {
+    /// As [`LockTable::release_hold`].
+    pub fn complete_once(
+        &self,
+        owner: OwnerId,
+        once: LockId,
+        guard: Option<Fence>,
+        now: impl Into<Now>,
+    ) -> Result<(), ReleaseError> {
         let now = now.into();
         let mut everyone = Expelled::default();
         let answer = self.with_hold(owner, once, |record, object, wakes| {
+            lock_of(object).must_be_this_hold(owner, guard)?;
             everyone = lock_of(object).complete(owner, now, wakes)?;
             record.unmark(once);
             Ok(())

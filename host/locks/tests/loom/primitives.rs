@@ -370,14 +370,14 @@ fn once_completion_against_death() {
         let _ = had(table.begin_once(A, once, now));
         let next = waits(table.begin_once(B, once, now));
         let killer = beside(&table, move |table| kill(table, A, now));
-        let completed = table.complete_once(A, once, now);
+        let completed = table.complete_once(A, once, None, now);
         killer.join().expect("no panic");
         match block_on(next).expect("nobody is left waiting") {
             Turn::Done => assert_eq!(completed, Ok(())),
             Turn::Yours(turn) => {
                 assert_eq!(completed, Err(ReleaseError::Lost { how: EndCause::Killed }));
                 assert_eq!(turn.previous, Previous::Abandoned { how: EndCause::Killed, who: A });
-                assert_eq!(table.complete_once(B, once, now), Ok(()));
+                assert_eq!(table.complete_once(B, once, None, now), Ok(()));
             }
         }
         assert!(table.is_done(once));

@@ -493,7 +493,7 @@ impl Bench {
             },
             Kind::Queue(_) => self.act_at_queue(owner, object, verb, count, number),
             Kind::Once if verb == 6 => {
-                let real = self.table.complete_once(who, id, now);
+                let real = self.table.complete_once(who, id, None, now);
                 let model = self.reference.complete(who, object, now_us);
                 let held = self.is_held(object);
                 same(real, model, held);

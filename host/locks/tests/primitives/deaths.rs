@@ -137,14 +137,14 @@ const SCENES: [(&str, Instant, Scene); 27] = [
         let _ = desk.begin(C, once, 0);
         let (mut dies, mut next) = (desk.wait_once(A, once, 1), desk.wait_once(B, once, 2));
         desk.end(A, how, 3);
-        desk.table.complete_once(C, once, desk.at(4)).expect("C has the turn");
+        desk.table.complete_once(C, once, None, desk.at(4)).expect("C has the turn");
         assert_eq!((dies.answer(), next.got()), (Err(AcquireError::Cancelled), Turn::Done));
     }),
     ("once that is completed", Granted, |desk, how| {
         let once = desk.strict(Kind::Once);
         let _ = desk.begin(C, once, 0);
         let (mut dies, mut next) = (desk.wait_once(A, once, 1), desk.wait_once(B, once, 2));
-        desk.table.complete_once(C, once, desk.at(3)).expect("C has the turn");
+        desk.table.complete_once(C, once, None, desk.at(3)).expect("C has the turn");
         desk.end(A, how, 4);
         assert_eq!((dies.answer(), next.got()), (Err(AcquireError::Cancelled), Turn::Done));
     }),

@@ -13,7 +13,7 @@ fn one_does_it_and_everyone_else_is_told_that_it_is_done() {
         let turn = desk.begin(A, once, 0);
         assert_eq!(desk.table.held_fence(A, once), Some(turn.fence));
         let mut waits = [desk.wait_once(B, once, 1), desk.wait_once(C, once, 2)];
-        assert_eq!(desk.table.complete_once(A, once, desk.at(3)), Ok(()));
+        assert_eq!(desk.table.complete_once(A, once, None, desk.at(3)), Ok(()));
         for wait in &mut waits {
             assert_eq!(wait.got(), Turn::Done);
         }
@@ -21,7 +21,10 @@ fn one_does_it_and_everyone_else_is_told_that_it_is_done() {
         assert!(matches!(desk.table.begin_once(D, once, desk.at(4)), Ok(Passage::Ready(Turn::Done))));
         for owner in [A, B, C, D] {
             assert!(!desk.table.holds_any(owner));
-            assert_eq!(desk.table.complete_once(owner, once, desk.at(5)), Err(ReleaseError::NotHeld { lock: once }));
+            assert_eq!(
+                desk.table.complete_once(owner, once, None, desk.at(5)),
+                Err(ReleaseError::NotHeld { lock: once })
+            );
         }
     }
 }
@@ -38,7 +41,7 @@ fn the_end_of_whoever_has_the_turn_gives_it_to_the_next_who_is_told_how() {
         let Turn::Yours(turn) = next.got() else { panic!("it was not done") };
         assert_eq!(turn.previous, Previous::Abandoned { how, who: A });
         assert_eq!(last.wakes(), 0);
-        assert_eq!(desk.table.complete_once(B, once, desk.at(4)), Ok(()));
+        assert_eq!(desk.table.complete_once(B, once, None, desk.at(4)), Ok(()));
         assert_eq!(last.got(), Turn::Done);
     }
 }
@@ -58,13 +61,16 @@ fn a_turn_that_is_given_up_goes_to_the_next() {
 fn only_whoever_has_the_turn_completes_it() {
     let desk = Desk::new();
     let once = desk.strict(Kind::Once);
-    assert_eq!(desk.table.complete_once(A, once, desk.at(0)), Err(ReleaseError::NotHeld { lock: once }));
+    assert_eq!(desk.table.complete_once(A, once, None, desk.at(0)), Err(ReleaseError::NotHeld { lock: once }));
     let _ = desk.begin(A, once, 0);
-    assert_eq!(desk.table.complete_once(B, once, desk.at(1)), Err(ReleaseError::NotOwner { lock: once, owner: A }));
+    assert_eq!(
+        desk.table.complete_once(B, once, None, desk.at(1)),
+        Err(ReleaseError::NotOwner { lock: once, owner: A })
+    );
     assert!(matches!(desk.table.begin_once(A, once, desk.at(2)), Err(AcquireError::Deadlock { .. })));
     desk.revoke(once, 3);
     let lost = Err(ReleaseError::Lost { how: EndCause::Expired });
-    assert_eq!(desk.table.complete_once(A, once, desk.at(4)), lost);
+    assert_eq!(desk.table.complete_once(A, once, None, desk.at(4)), lost);
     assert!(!desk.table.is_done(once));
 }
 
@@ -76,7 +82,7 @@ fn a_waiter_that_ended_is_not_told_that_it_is_done() {
     let mut dead = desk.wait_once(B, once, 1);
     let mut told = desk.wait_once(C, once, 2);
     desk.end(B, EndCause::Killed, 3);
-    assert_eq!(desk.table.complete_once(A, once, desk.at(4)), Ok(()));
+    assert_eq!(desk.table.complete_once(A, once, None, desk.at(4)), Ok(()));
     desk.end(C, EndCause::Killed, 5);
     assert_eq!(dead.answer(), Err(AcquireError::Cancelled));
     assert_eq!(told.answer(), Err(AcquireError::Cancelled), "it ended before it came");

@@ -131,7 +131,7 @@ fn no_waker_of_a_lock_is_called_or_dropped_under_a_mutex() {
             once
         },
         |desk, once| desk.table.begin_once(B, once, desk.at(0)),
-        &[end, |desk, once| desk.table.complete_once(A, once, desk.at(1)).expect("A has the turn")],
+        &[end, |desk, once| desk.table.complete_once(A, once, None, desk.at(1)).expect("A has the turn")],
     );
 }
 
