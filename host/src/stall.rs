@@ -190,12 +190,11 @@ impl Watch {
         }
         let mut holds: HashMap<ProcessId, Vec<Held>> = HashMap::new();
         for lock in self.locks.iter().filter(|lock| lock.is_held()) {
-            let (known, live) = (self.table.inspect(lock.id), self.table.holders(lock.id));
-            // A hold that is being taken away is not given on yet: whoever is next there will go on.
-            if known.state == LockState::Revoking || known.holders.len() > live.len() {
+            // A hold that is being taken away is not given on yet, and one on its way has not come: whoever is next will go on.
+            if matches!(self.table.state(lock.id), LockState::Revoking | LockState::InFlight) {
                 return None;
             }
-            for holder in live {
+            for holder in self.table.holders(lock.id) {
                 limited |= lock.max_hold.is_some();
                 let held = Held { lock: lock.name.clone(), how: holder.mode };
                 holds.entry(ProcessId::from(holder.owner)).or_default().push(held);

@@ -3,12 +3,8 @@
 //! A notification belongs to its waiter until that one has the lock again ([`crate::Notification`]). Until then it passes on
 //! to the next in the queue if the waiter ends.
 
-use std::task::Waker;
-
 use crate::ids::LockId;
-use crate::lock::Progress;
-use crate::queue::{Expelled, Queue, Ticket, Wakes};
-use crate::wait::Answer;
+use crate::queue::{Expelled, Queue, Ticket};
 
 pub(crate) struct Condition {
     lock: LockId,
@@ -37,14 +33,8 @@ impl Condition {
     }
 
     /// A waiter that was notified ends before it had the lock again: the next one is notified instead.
-    pub(crate) fn pass_on(&mut self, ticket: Ticket, wakes: &mut Wakes) {
-        if !self.queue.contains(ticket)
-            && ticket < self.notified_before
-            && let Some(next) = self.queue.front_ticket()
-        {
-            self.queue.take(next, wakes);
-            self.notified_before = self.queue.front_ticket().unwrap_or_else(|| self.queue.end());
-        }
+    pub(crate) fn pass_on(&mut self, ticket: Ticket) -> Expelled {
+        if self.has_notified(ticket) { self.notify(1) } else { Expelled::default() }
     }
 
     pub(crate) fn queue(&self) -> &Queue {
@@ -55,14 +45,8 @@ impl Condition {
         &mut self.queue
     }
 
-    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &mut Option<Waker>, wakes: &mut Wakes) -> Progress {
-        if self.queue.contains(ticket) {
-            self.queue.wait(ticket, waker, wakes);
-            Progress::Pending
-        } else if ticket < self.notified_before {
-            Progress::Answered(Answer::Done)
-        } else {
-            Progress::Gone
-        }
+    /// Whether a waiter that had this place was notified, or left by itself.
+    pub(crate) fn has_notified(&self, ticket: Ticket) -> bool {
+        !self.queue.contains(ticket) && ticket < self.notified_before
     }
 }

@@ -1,10 +1,6 @@
 //! An event: a flag to wait for. Everyone who waits when it is set has seen it, whatever comes next.
 
-use std::task::Waker;
-
-use crate::lock::Progress;
-use crate::queue::{Expelled, Queue, Ticket, Wakes};
-use crate::wait::Answer;
+use crate::queue::{Expelled, Queue, Ticket};
 
 pub(crate) struct Event {
     set: bool,
@@ -41,14 +37,8 @@ impl Event {
         &mut self.queue
     }
 
-    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &mut Option<Waker>, wakes: &mut Wakes) -> Progress {
-        if self.queue.contains(ticket) {
-            self.queue.wait(ticket, waker, wakes);
-            Progress::Pending
-        } else if ticket < self.seen_before {
-            Progress::Answered(Answer::Done)
-        } else {
-            Progress::Gone
-        }
+    /// Whether a waiter that had this place has seen the flag set.
+    pub(crate) fn was_seen_by(&self, ticket: Ticket) -> bool {
+        ticket < self.seen_before
     }
 }

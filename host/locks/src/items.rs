@@ -100,7 +100,6 @@ impl Items {
     }
 
     pub(crate) fn wait(&mut self, owner: OwnerId, place: Place, want: Want, now: Instant) -> Ticket {
-        self.counters.contended += 1;
         self.lane(want).push(owner, place, want, now)
     }
 
@@ -224,8 +223,14 @@ impl Items {
         self.rouse(wakes);
     }
 
-    pub(crate) fn count_timeout(&mut self) {
-        self.counters.timeouts += 1;
+    /// The deadline of a waiter has come.
+    pub(crate) fn time_out(&mut self, ticket: Ticket, wakes: &mut Wakes) {
+        for queue in [&mut self.putters, &mut self.getters, &mut self.joiners] {
+            if queue.time_out(ticket, wakes) {
+                break;
+            }
+        }
+        self.rouse(wakes);
     }
 
     // ---- the items ----
@@ -321,7 +326,12 @@ impl Items {
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        self.counters
+        let lanes = self.queues().map(Queue::counters);
+        Counters {
+            contended: lanes.iter().map(|lane| lane.contended).sum(),
+            timeouts: lanes.iter().map(|lane| lane.timeouts).sum(),
+            ..self.counters
+        }
     }
 
     pub(crate) fn queues(&self) -> [&Queue; 3] {

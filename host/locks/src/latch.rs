@@ -1,10 +1,6 @@
 //! A latch: a number that is counted down to zero, once.
 
-use std::task::Waker;
-
-use crate::lock::Progress;
-use crate::queue::{Expelled, Queue, Ticket, Wakes};
-use crate::wait::Answer;
+use crate::queue::{Expelled, Queue};
 
 pub(crate) struct Latch {
     remaining: u32,
@@ -33,16 +29,5 @@ impl Latch {
 
     pub(crate) fn queue_mut(&mut self) -> &mut Queue {
         &mut self.queue
-    }
-
-    pub(crate) fn poll(&mut self, ticket: Ticket, waker: &mut Option<Waker>, wakes: &mut Wakes) -> Progress {
-        if self.queue.contains(ticket) {
-            self.queue.wait(ticket, waker, wakes);
-            Progress::Pending
-        } else if self.remaining == 0 {
-            Progress::Answered(Answer::Done)
-        } else {
-            Progress::Gone
-        }
     }
 }

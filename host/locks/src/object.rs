@@ -18,6 +18,7 @@ use crate::lock::{Lock, Progress, Taken};
 use crate::queue::{Expelled, Queue, Ticket, Wakes};
 use crate::rule::Rule;
 use crate::semaphore::Permits;
+use crate::wait::Answer;
 
 pub(crate) enum Object {
     Lock(Lock),
@@ -30,6 +31,23 @@ pub(crate) enum Object {
 
 /// Those to wake whom a transition took out in numbers; at most as many as a primitive has lanes.
 pub(crate) type Crowd = [Expelled; 3];
+
+/// Those of one lane.
+pub(crate) fn crowd(one: Expelled) -> Crowd {
+    [one, Expelled::default(), Expelled::default()]
+}
+
+/// Somebody looks who waits for something that many are told at once: it waits on, was told, or neither.
+fn look(queue: &mut Queue, ticket: Ticket, told: bool, waker: &mut Option<Waker>, wakes: &mut Wakes) -> Progress {
+    if queue.contains(ticket) {
+        queue.wait(ticket, waker, wakes);
+        Progress::Pending
+    } else if told {
+        Progress::Answered(Answer::Done)
+    } else {
+        Progress::Gone
+    }
+}
 
 impl Object {
     pub(crate) fn new(kind: Kind, config: LockConfig, fences: FenceBlock) -> Self {
@@ -58,10 +76,19 @@ impl Object {
     ) -> Progress {
         match self {
             Self::Lock(lock) => lock.poll(ticket, waker, wakes),
-            Self::Condition(condition) => condition.poll(ticket, waker, wakes),
-            Self::Event(event) => event.poll(ticket, waker, wakes),
+            Self::Condition(condition) => {
+                let told = condition.has_notified(ticket);
+                look(condition.queue_mut(), ticket, told, waker, wakes)
+            }
+            Self::Event(event) => {
+                let told = event.was_seen_by(ticket);
+                look(event.queue_mut(), ticket, told, waker, wakes)
+            }
+            Self::Latch(latch) => {
+                let told = latch.remaining() == 0;
+                look(latch.queue_mut(), ticket, told, waker, wakes)
+            }
             Self::Barrier(barrier) => barrier.poll(ticket, waker, wakes),
-            Self::Latch(latch) => latch.poll(ticket, waker, wakes),
             Self::Items(items) => items.poll(ticket, offer, waker, wakes),
         }
     }
@@ -79,12 +106,11 @@ impl Object {
             Self::Barrier(barrier) if barrier.queue().contains(ticket) => {
                 barrier.queue_mut().count_timeout();
                 let others = barrier.party_gone(Some(ticket), BrokenCause::TimedOut, wakes);
-                return (Progress::TimedOut, [others, Expelled::default(), Expelled::default()]);
+                return (Progress::TimedOut, crowd(others));
             }
             Self::Items(items) => match items.advance(ticket, offer, wakes) {
                 Progress::Pending => {
-                    items.count_timeout();
-                    items.leave(ticket, wakes);
+                    items.time_out(ticket, wakes);
                     Progress::TimedOut
                 }
                 progress => progress,
@@ -104,12 +130,12 @@ impl Object {
             Self::Lock(lock) => lock.leave(ticket, wakes),
             Self::Condition(condition) => {
                 if condition.queue_mut().leave(ticket, wakes).is_none() {
-                    condition.pass_on(ticket, wakes);
+                    return crowd(condition.pass_on(ticket));
                 }
             }
             Self::Barrier(barrier) => {
                 let others = barrier.leave(ticket, wakes);
-                return [others, Expelled::default(), Expelled::default()];
+                return crowd(others);
             }
             Self::Event(event) => drop(event.queue_mut().leave(ticket, wakes)),
             Self::Latch(latch) => drop(latch.queue_mut().leave(ticket, wakes)),
@@ -132,12 +158,12 @@ impl Object {
                 if let Some(ticket) = ticket
                     && condition.queue_mut().take(ticket, wakes).is_none()
                 {
-                    condition.pass_on(ticket, wakes);
+                    return (None, crowd(condition.pass_on(ticket)));
                 }
             }
             Self::Barrier(barrier) => {
                 let others = barrier.party_gone(ticket, BrokenCause::PartyEnded, wakes);
-                return (None, [others, Expelled::default(), Expelled::default()]);
+                return (None, crowd(others));
             }
             Self::Event(_) | Self::Latch(_) => {
                 if let Some(ticket) = ticket {
@@ -159,7 +185,7 @@ impl Object {
             Self::Barrier(barrier) => barrier.queue_mut().close(),
             Self::Latch(latch) => latch.queue_mut().close(),
         };
-        [everyone, Expelled::default(), Expelled::default()]
+        crowd(everyone)
     }
 
     /// Whether the table was shut down.
@@ -181,7 +207,7 @@ impl Object {
     /// Those who wait for what cannot come any more.
     pub(crate) fn sweep(&mut self) -> Crowd {
         match self {
-            Self::Items(items) => [items.sweep(), Expelled::default(), Expelled::default()],
+            Self::Items(items) => crowd(items.sweep()),
             _ => Crowd::default(),
         }
     }

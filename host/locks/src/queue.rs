@@ -145,7 +145,7 @@ impl Queue {
         self.timed_out += 1;
     }
 
-    /// What there is to count where nothing is granted.
+    /// How many waited here, and how many of them to their deadline.
     pub(crate) fn counters(&self) -> Counters {
         Counters { contended: self.waited, timeouts: self.timed_out, ..Counters::default() }
     }

@@ -211,7 +211,10 @@ impl<A: Given> Wait<A> {
             Progress::Answered(Answer::Closed) => AcquireError::Closed,
             Progress::Answered(answer) => {
                 self.stage = Stage::Over;
-                self.table.withdraw(self.owner, lock, self.ticket);
+                // A permit that nobody holds is no reason to be remembered. Of the rest the record knows already.
+                if matches!(answer, Answer::Taken(_)) {
+                    self.table.withdraw(self.owner, lock, self.ticket);
+                }
                 return Some(Ok(A::from_answer(answer)));
             }
             Progress::NoFence => AcquireError::FencesExhausted { lock },

@@ -29,10 +29,6 @@ const FAILED_COUNTED_MAX: usize = 101;
 /// its output.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often the command looks at a run that stood still once. What ends a stall sends an event, but for a hold that lasted
-/// too long and for which nobody waited: without it, the stall does not end by itself any more.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
 /// How the processes of a run are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum View {
@@ -121,7 +117,6 @@ impl Session {
             exits: Vec::new(),
             unstartable: Vec::new(),
             stalled: &self.stalled,
-            stood_still: false,
             told_of_limit: false,
             ending: 0,
             ended_a_stall: false,
@@ -228,8 +223,6 @@ struct Running<'a> {
     unstartable: Vec<String>,
     /// Told when the host reports a stall. What it is told before somebody waits for it is kept.
     stalled: &'a Notify,
-    /// Whether a stall was ever reported.
-    stood_still: bool,
     /// Whether it was said that a stall waits for a time limit.
     told_of_limit: bool,
     /// How many of those that run are being ended because they stood still.
@@ -274,10 +267,8 @@ impl Running<'_> {
         loop {
             tokio::select! {
                 ended = self.running.join_next() => return self.note_end(ended),
-                () = self.stalled.notified() => self.stood_still = true,
-                () = tokio::time::sleep(LOOK_AGAIN), if self.stood_still => {}
+                () = self.stalled.notified() => self.look_for_stall(),
             }
-            self.look_for_stall();
         }
     }
 

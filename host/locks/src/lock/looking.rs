@@ -152,7 +152,8 @@ impl Lock {
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        self.counters
+        let Counters { contended, timeouts, .. } = self.queue.counters();
+        Counters { contended, timeouts, ..self.counters }
     }
 
     pub(crate) fn state(&self) -> LockState {

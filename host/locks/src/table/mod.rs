@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use crate::deadlock::Waits;
 use crate::error::{AcquireError, ClaimError};
-use crate::ids::{EndCause, Fence, FenceBlock, Holder, Limits, LockId, LockView, OwnerId, Place, Want};
+use crate::ids::{EndCause, Fence, FenceBlock, Holder, Limits, LockId, LockState, LockView, OwnerId, Place, Want};
 use crate::kinds::{Kind, LockConfig};
 use crate::lock::{Lock, Notice, Progress};
 use crate::object::{Crowd, Object};
@@ -177,6 +177,12 @@ impl LockTable {
     #[must_use]
     pub fn waiter_count(&self, id: LockId) -> usize {
         self.transition(id, |object, _| (object.waiter_count(), Crowd::default()))
+    }
+
+    /// In which state a lock is.
+    #[must_use]
+    pub fn state(&self, id: LockId) -> LockState {
+        self.transition(id, |object, _| (object.state(), Crowd::default()))
     }
 
     /// The lock, or another primitive, as it is at one instant.

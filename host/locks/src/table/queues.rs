@@ -8,7 +8,7 @@ use super::{Counts, LockTable};
 use crate::error::{AcquireError, TaskDoneError};
 use crate::ids::{Item, LockId, OwnerId, Want};
 use crate::items::{Items, NotDone, Passage as Entry};
-use crate::object::{Crowd, Object};
+use crate::object::{Crowd, Object, crowd};
 use crate::queue::{Expelled, Wakes};
 use crate::wait::{Passage, Stored};
 
@@ -55,7 +55,7 @@ impl LockTable {
             match items.try_get(owner, wakes) {
                 Entry::Through(item) => {
                     let swept = items.sweep();
-                    (Met::Ready(item), [swept, Expelled::default(), Expelled::default()])
+                    (Met::Ready(item), crowd(swept))
                 }
                 Entry::Closed => (Met::Refused(AcquireError::Closed), Crowd::default()),
                 Entry::TooMuch => (Met::Refused(AcquireError::QueueExceeded { queue }), Crowd::default()),

@@ -7,7 +7,7 @@ use super::{Counts, LockTable};
 use crate::barrier::Arrival;
 use crate::error::{AcquireError, BrokenCause, ConditionError, LatchError, ReleaseError};
 use crate::ids::{LockId, OwnerId, Place, Want};
-use crate::object::{Crowd, Object};
+use crate::object::{Crowd, Object, crowd};
 use crate::queue::{Expelled, Ticket, Wakes};
 use crate::wait::{Index, Passage, Wait};
 
@@ -137,19 +137,20 @@ impl LockTable {
         let notified = self.transition(condition, |object, _| {
             let Object::Condition(condition) = object else { no_such("condition") };
             let expelled = condition.notify(count as usize);
-            (expelled.len(), [expelled, Expelled::default(), Expelled::default()])
+            (expelled.len(), crowd(expelled))
         });
         Ok(u32::try_from(notified).unwrap_or(u32::MAX))
     }
 
+    /// For a destructor, which must not panic once more.
     fn pass_on(&self, condition: LockId, ticket: Ticket) {
-        let mut wakes = Wakes::default();
+        let mut passed = Expelled::default();
         if let Some(mut object) = crate::sync::lock_unless_broken(&self.slots.get(condition).0)
             && let Object::Condition(condition) = &mut *object
         {
-            condition.pass_on(ticket, &mut wakes);
+            passed = condition.pass_on(ticket);
         }
-        wakes.run();
+        passed.run();
     }
 
     fn lock_of_condition(&self, condition: LockId) -> LockId {
@@ -169,7 +170,7 @@ impl LockTable {
     pub fn set_event(&self, event: LockId) {
         self.transition(event, |object, _| {
             let Object::Event(event) = object else { no_such("event") };
-            ((), [event.set(), Expelled::default(), Expelled::default()])
+            ((), crowd(event.set()))
         });
     }
 
@@ -228,9 +229,7 @@ impl LockTable {
                 return self.queue_full(id);
             }
             match barrier.arrive(owner, place, now) {
-                Arrival::Last { index, others } => {
-                    (Met::Ready(Index(index)), [others, Expelled::default(), Expelled::default()])
-                }
+                Arrival::Last { index, others } => (Met::Ready(Index(index)), crowd(others)),
                 Arrival::Queued(ticket) => (Met::Queued(ticket), Crowd::default()),
                 Arrival::Broken(cause) => (Met::Refused(AcquireError::Broken { cause }), Crowd::default()),
             }
@@ -260,7 +259,7 @@ impl LockTable {
     fn with_barrier(&self, barrier: LockId, work: impl FnOnce(&mut crate::barrier::Barrier) -> Expelled) {
         self.transition(barrier, |object, _| {
             let Object::Barrier(barrier) = object else { no_such("barrier") };
-            ((), [work(barrier), Expelled::default(), Expelled::default()])
+            ((), crowd(work(barrier)))
         });
     }
 
@@ -275,7 +274,7 @@ impl LockTable {
         self.transition(latch, |object, _| {
             let Object::Latch(latch) = object else { no_such("latch") };
             match latch.count_down(count) {
-                Some((remaining, everyone)) => (Ok(remaining), [everyone, Expelled::default(), Expelled::default()]),
+                Some((remaining, everyone)) => (Ok(remaining), crowd(everyone)),
                 None => (Err(LatchError { remaining: latch.remaining() }), Crowd::default()),
             }
         })
