@@ -19,6 +19,10 @@ wasmtime::component::bindgen!({
         "lockkeeper:runtime/queue.[method]queue.get": async | trappable,
         "lockkeeper:runtime/queue.[method]queue.join": async | trappable,
         "lockkeeper:runtime/multi-lock.[method]multi-lock.acquire": async | trappable,
+        "lockkeeper:runtime/append.[method]append-file.append": async | trappable,
+        "lockkeeper:runtime/append.[method]append-file.append-row": async | trappable,
+        "lockkeeper:runtime/append.[method]append-file.append-batch": async | trappable,
+        "lockkeeper:runtime/append.[method]append-file.sync": async | trappable,
         default: trappable,
     },
     with: {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lockkeeper_journal::AppendFile;
+use lockkeeper_journal::{AppendFile, Durability};
 use lockkeeper_locks::{Array, Value};
 
 use crate::name::Name;
@@ -41,4 +41,8 @@ pub(crate) struct GrantedFile {
     pub(crate) file: Arc<AppendFile>,
     /// The lock without which nobody writes.
     pub(crate) requires: Option<Arc<ScopedLock>>,
+    /// What a record survives before its append returns, unless the process asks for something else.
+    pub(crate) durability: Durability,
+    /// Whether its records may have ids.
+    pub(crate) has_ids: bool,
 }

@@ -5,7 +5,7 @@
 //! lock cannot write any more, and a record is in its file whole or not at all.
 //!
 //! ```no_run
-//! use lockkeeper::{AppendSpec, FileSpec, Format, JobSpec, LockSpec, ProcessSpec, Runtime, RuntimeConfig};
+//! use lockkeeper::{AppendSpec, Durability, FileSpec, Format, JobSpec, LockSpec, ProcessSpec, Runtime, RuntimeConfig};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let runtime = Runtime::new(RuntimeConfig { state_dir: "state".into(), ..RuntimeConfig::default() })?;
@@ -16,6 +16,7 @@
 //!         name: "results".into(),
 //!         file: FileSpec::new("results.txt", Format::Lines, "my host"),
 //!         requires_lock: Some("results".into()),
+//!         durability: Durability::Written,
 //!     }],
 //!     ..JobSpec::default()
 //! })?;
@@ -65,7 +66,9 @@ pub use job::{
     ValueSpec,
 };
 pub use lockkeeper_journal::{
-    AppendFile, FileSpec, Format, IfExists, OpenError, OpenReport, Parents, Position, RECORD_BYTES_MAX, Torn,
+    AppendError, AppendFile, Appended, CheckpointUse, Durability, FileSpec, Format, FormatKind, FrameInfo, IdsReport,
+    IfExists, OpenError, OpenReport, Parents, Position, Quota, RECORD_BYTES_MAX, ReadError, Reader, Record, RecordId,
+    SyncError, Tail, Torn,
 };
 pub use lockkeeper_locks::{
     AfterDeath, Ask, Counters, Delivery, EndCause, Holder, Limits as LockLimits, LockConfig, LockState, LockView, Mode,
@@ -74,7 +77,7 @@ pub use lockkeeper_locks::{
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use observe::Outcome;
 pub use process::{
-    Access, Commit, DirGrant, Exit, InputError, Limits, LineSink, Placement, Process, ProcessSpec, Stdio, Stream,
+    Access, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputError, Limits, LineSink, Placement, Process, ProcessSpec, Stdio, Stream,
 };
 pub use program::{Import, Inspection, Program, ProgramError};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

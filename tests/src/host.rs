@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    AppendSpec, Exit, FileSpec, Format, IfExists, Job, JobSpec, LockSpec, LockView, Process, ProcessSpec, Program,
-    Runtime, RuntimeConfig, Stdio,
+    AppendSpec, Durability, Exit, FileSpec, Format, IfExists, Job, JobSpec, LockSpec, LockView, Process, ProcessSpec,
+    Program, Runtime, RuntimeConfig, Stdio,
 };
 use tempfile::TempDir;
 
@@ -178,7 +178,12 @@ impl TestHost {
     pub fn file(&self, name: &str, format: Format, requires_lock: Option<&str>) -> AppendSpec {
         let mut file = FileSpec::new(self.path(name), format, "a test");
         file.if_exists = IfExists::Append;
-        AppendSpec { name: name.to_owned(), file, requires_lock: requires_lock.map(str::to_owned) }
+        AppendSpec {
+            name: name.to_owned(),
+            file,
+            requires_lock: requires_lock.map(str::to_owned),
+            durability: Durability::default(),
+        }
     }
 
     /// Starts a process that may name these locks and files.

@@ -228,7 +228,8 @@ pub enum Error {
     Unavailable(String),
     /// A remote engine's answer was lost: it may or may not have happened.
     Indeterminate,
-    /// The host could not write. The file ends on a whole record, and this one is not in it.
+    /// The host could not write. The file ends on a whole record, and this one is not in it, unless it was to survive the
+    /// loss of power: then it may be.
     Io(IoCode),
     /// Anything else.
     Other(String),
@@ -364,7 +365,7 @@ impl fmt::Display for Error {
                 f.write_str("the answer was lost, so this may or may not have happened: look before you repeat it")
             }
             Self::Io(code) => {
-                write!(f, "the host could not write ({code}): the record is not in the file, which is whole")
+                write!(f, "the host could not write ({code}): the record does not count as appended; the file ends on a whole one")
             }
             Self::Other(why) => f.write_str(why),
         }

@@ -61,7 +61,8 @@
 //! * That data behind a lock is consistent after [`Previous::Abandoned`]: look, then go on.
 //! * That somebody sets the event, counts down the latch or releases the `signal` semaphore that a process waits for:
 //!   nobody owns these.
-//! * That a record survives the loss of power. That a value or an item of a queue survives the job.
+//! * That a record survives the loss of power, unless it was appended as [`Durability::Synced`] or [`AppendFile::sync`]
+//!   came after it. That a value or an item of a queue survives the job.
 //! * That two hosts on one machine exclude each other.
 //!
 //! # Outside a host
@@ -89,7 +90,7 @@ mod rwlock;
 mod semaphore;
 mod value;
 
-pub use append::{AppendFile, Appended, Position};
+pub use append::{AppendFile, AppendOptions, Appended, Durability, Position};
 pub use array::{Array, Element};
 pub use barrier::Barrier;
 pub use condition::{Condition, ConditionGuard};

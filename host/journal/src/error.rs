@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::os_lock::{Holder, OsLockError};
+use crate::scan::FormatKind;
 
 /// Why a file could not be opened for appending. The file is as it was, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +118,85 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file is on a network or user-space file system, where neither locks nor appends mean what they mean here.
+    #[error("{} is on {file_system}, where two machines can write at once, appends of others overwrite each other and \
+        acknowledged records can be lost; use a local disk, or say `allow-remote` if you can do without", path.display())]
+    Remote {
+        /// The data file.
+        path: PathBuf,
+        /// What it is on.
+        file_system: &'static str,
+    },
+    /// A sync of the file has failed in an earlier run, and nobody has seen to it since.
+    #[error("a sync of {} failed, so what was written after byte {synced} may not be on the disk; \
+        see to the disk, then run `lockkeeper file check` on it, which reads what the disk holds", path.display())]
+    SyncFailed {
+        /// The data file.
+        path: PathBuf,
+        /// Up to here it is known to be on the disk.
+        synced: u64,
+    },
+    /// The disk does not hold what was written, though it is still in memory.
+    #[error("the disk does not hold what was written to {} (from byte {at} on); see to the disk, \
+        then run `lockkeeper file repair` on it, which keeps the records before that byte", path.display())]
+    NotOnDisk {
+        /// The data file.
+        path: PathBuf,
+        /// The first byte that differs.
+        at: u64,
+    },
+    /// The file is damaged before its tail: cutting there would lose records that were whole.
+    #[error("{} is damaged at byte {at} of {bytes} ({what}), which is more than a torn end; look at it with \
+        `lockkeeper file check`, and put back a copy or run `lockkeeper file repair --cut` on it", path.display())]
+    Damaged {
+        /// The data file.
+        path: PathBuf,
+        /// The first byte that does not fit.
+        at: u64,
+        /// Its length.
+        bytes: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The file was written in another format than the one that was asked for.
+    #[error("{} holds {is}, not {asked}; leave the format out, or give its own", path.display())]
+    OtherFormat {
+        /// The data file.
+        path: PathBuf,
+        /// What was asked for.
+        asked: FormatKind,
+        /// What its checkpoint says.
+        is: FormatKind,
+    },
+    /// The record of the highest fence is lost, so a writer that lost its lock long ago could not be told apart.
+    #[error("{} was written under a lock, but {} is missing or damaged, so the highest fence is not known; \
+        put it back, or run `lockkeeper file repair --fence-floor N` with an N above every fence that was given out", path.display(),
+        checkpoint.display())]
+    FloorLost {
+        /// The data file.
+        path: PathBuf,
+        /// The sidecar.
+        checkpoint: PathBuf,
+    },
+    /// A floor was asked for that would let fences write which were shut out before.
+    #[error("{}: a fence floor of {asked} is below {known}, which is known; leave it out, or give a higher one", path.display())]
+    FloorTooLow {
+        /// The data file.
+        path: PathBuf,
+        /// What was asked for.
+        asked: u64,
+        /// What is known.
+        known: u64,
+    },
+    /// The sidecar of ids is damaged: what is in the file could be appended again.
+    #[error("the record ids of {} cannot be relied on: {reason}; run `lockkeeper file repair` on it, which drops those that \
+        do not fit the file", path.display())]
+    Ids {
+        /// The data file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The lock of the sidecar could not be tried.
     #[error(transparent)]
     Lock(#[from] OsLockError),
@@ -168,13 +248,65 @@ pub enum AppendError<E> {
         /// How it differs from what this run has written.
         what: Change,
     },
-    /// The file takes no more records in this run, because its end is no longer known to be whole.
-    #[error("{} takes no more records: {cause}; open it again, which repairs its end", path.display())]
+    /// The file takes no more records in this run, because its end, or what of it is on the disk, is no longer known.
+    #[error("{} takes no more records: {cause}; {}", path.display(), cause.advice())]
     Latched {
         /// The data file.
         path: PathBuf,
         /// What latched it.
         cause: LatchCause,
+    },
+    /// The record would take the file above a quota. Nothing was written; a smaller one may fit.
+    #[error("{}: {quota} is {max}; nothing of the record is in the file", path.display())]
+    Limit {
+        /// The data file.
+        path: PathBuf,
+        /// Which quota.
+        quota: Quota,
+        /// Its figure.
+        max: u64,
+    },
+}
+
+/// A quota of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    /// The bytes of the file, header included.
+    Bytes,
+    /// The records of the file, header not included.
+    Records,
+    /// The bytes that have to stay free on its file system.
+    Reserve,
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Quota::Bytes => "the most bytes that it may have (`max-bytes`)",
+            Quota::Records => "the most records that it may have (`max-records`)",
+            Quota::Reserve => "what has to stay free on its file system (`reserve`)",
+        })
+    }
+}
+
+/// Why nothing is known to be on the disk.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SyncError {
+    /// The file is latched. What was written since the last good sync may or may not survive power loss.
+    #[error("{} is not synced: {cause}; {}", path.display(), cause.advice())]
+    Latched {
+        /// The data file.
+        path: PathBuf,
+        /// What latched it.
+        cause: LatchCause,
+    },
+    /// What is buffered could not be written. It is kept, and a later sync may work.
+    #[error("{} is not synced: {why}", path.display())]
+    Refused {
+        /// The data file.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
     },
 }
 
@@ -232,9 +364,23 @@ pub enum InvalidRecord {
         /// The first bad byte.
         at: usize,
     },
-    /// A row was given to a file whose records are lines.
-    #[error("the file holds lines, not rows of fields")]
+    /// A row was given to a file whose records are no rows.
+    #[error("the file holds no rows of fields; append the record as bytes, or use the format csv")]
     NotRows,
+    /// A zero byte in a text format. Zeros are what a power cut leaves, so they must never be part of a record.
+    #[error("byte {at} is zero, which a text format cannot hold; use the format framed for arbitrary bytes")]
+    Nul {
+        /// Its place in the record.
+        at: usize,
+    },
+    /// A record of a jsonl file that is not one JSON value.
+    #[error("it is not one JSON value: {reason} (byte {at})")]
+    NotJson {
+        /// Where it stops being one.
+        at: usize,
+        /// What the parser said.
+        reason: String,
+    },
 }
 
 /// How a file differs from what its writer has written.
@@ -256,6 +402,8 @@ pub enum Change {
     },
     /// It has no name any more.
     Unlinked,
+    /// Its name belongs to nothing, or to another file.
+    Renamed,
 }
 
 impl fmt::Display for Change {
@@ -267,7 +415,8 @@ impl fmt::Display for Change {
             Change::Grown { expected, found } => {
                 write!(out, "it has grown from {expected} bytes to {found}")
             }
-            Change::Unlinked => write!(out, "it was removed from its directory"),
+            Change::Unlinked => write!(out, "it was removed from its directory, or another file has taken its place"),
+            Change::Renamed => write!(out, "it was renamed: what was acknowledged is in it, under its new name"),
         }
     }
 }
@@ -284,6 +433,24 @@ pub enum LatchCause {
     },
     /// Somebody else changed the file.
     Changed(Change),
+    /// A sync failed: what was written since the last good one may never reach the disk.
+    SyncFailed(Arc<io::Error>),
+    /// The sidecar of ids could not be brought in line with the file.
+    IdsBroken(Arc<io::Error>),
+    /// It was closed; only a wait for a sync can outlive that.
+    Closed,
+}
+
+impl LatchCause {
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            LatchCause::CutFailed { .. } | LatchCause::IdsBroken(_) => "open it again, which repairs its end",
+            LatchCause::Changed(_) => "see who else writes to it, then open it again",
+            LatchCause::Closed => "open it again",
+            LatchCause::SyncFailed(_) => "see to the disk, then run `lockkeeper file check` on it",
+        }
+    }
 }
 
 impl fmt::Display for LatchCause {
@@ -293,6 +460,16 @@ impl fmt::Display for LatchCause {
                 write!(out, "a write failed ({write}) and its part could not be cut off ({cut})")
             }
             LatchCause::Changed(what) => write!(out, "somebody else changed it ({what})"),
+            LatchCause::Closed => write!(out, "it is closed"),
+            LatchCause::SyncFailed(error) => {
+                write!(
+                    out,
+                    "a sync failed ({error}), so what was written since the last good one may not be on the disk"
+                )
+            }
+            LatchCause::IdsBroken(error) => {
+                write!(out, "its record ids could not be brought in line with it ({error})")
+            }
         }
     }
 }

@@ -8,33 +8,79 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use crate::elsewhere::{self, Elsewhere};
 use crate::error::{AppendError, Change, InvalidRecord, LatchCause, OpenError};
 use crate::format::{Encoded, Encoder};
 use crate::identity::Registration;
-use crate::open::{FileSpec, OpenReport};
-use crate::os_lock::OsLock;
-use crate::storage::{Storage, uninterrupted};
+use crate::ids::RecordId;
+use crate::open::{self, FileSpec, OpenReport};
+use crate::storage::{Disk, Held, LocalDisk, Status};
+use crate::sync::{Syncing, Syncs};
+use crate::worker::Worker;
+use crate::writer::Writer;
+
+/// When an acknowledged record is safe from what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub enum Durability {
+    /// From nothing: it is in the host's memory, and soon in the file. Lost if the host dies before.
+    Buffered,
+    /// From the death of the host: it is in the file as every reader sees it. Power loss may take it.
+    #[default]
+    Written,
+    /// From power loss, on a disk that honours flush.
+    Synced,
+}
+
+/// How records are to be written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AppendOptions {
+    /// Whether a single record may be kept in memory for a while ([`Durability::Buffered`]), at most for
+    /// [`FileSpec::buffered_for`] or until there is enough for one large write. Its quota, its guard and its format are
+    /// checked at once. A record with an id, or a batch, is written at once all the same.
+    pub buffered: bool,
+    /// What these records are called. If records of that id are in the file already nothing is written, and the answer says
+    /// so. Only in a file opened with [`FileSpec::ids`].
+    pub id: Option<RecordId>,
+    /// Who writes, for `framed` files: it stands in each frame.
+    pub writer: u64,
+}
 
 /// Where a record (or the first of a batch) went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
     /// Its first byte in the file.
     pub offset: u64,
-    /// Its bytes, newlines included.
+    /// Its bytes, newlines or frames included.
     pub len: u64,
-    /// Its number among the records of this run, from 1. Those of a batch are counted on from it.
+    /// Its number among the records of this run, from 1; 0 for one that was there already. Those of a batch are counted on
+    /// from it.
     pub sequence: u64,
     /// How many records these are: 1, or the size of the batch.
     pub records: u64,
+    /// Whether it is still in memory: lost if the host dies now.
+    pub buffered: bool,
+    /// Whether records of this id were there already, at this place: nothing was written.
+    pub repeated: bool,
+}
+
+impl Appended {
+    /// Just after its last byte.
+    pub fn end(&self) -> u64 {
+        self.offset + self.len
+    }
 }
 
 /// How far a file has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// The length of the file, up to which all records are whole.
+    /// The length of the file, up to which all records are whole; buffered ones included.
     pub bytes: u64,
+    /// The bytes of it that are known to be on the disk.
+    pub synced_bytes: u64,
     /// The records that this run has written, the header not among them.
     pub records: u64,
     /// The bytes of those records.
@@ -48,53 +94,114 @@ pub fn unguarded() -> Result<Option<u64>, Infallible> {
 
 /// A file that this process alone appends to, until it is dropped.
 ///
-/// An append is durable as `written`: when it returns, the record survives the death of the host process. Power loss may
-/// take it.
+/// An append is durable as [`Durability::Written`], unless its options say `buffered`; [`sync`](AppendFile::sync) and
+/// [`synced`](AppendFile::synced) wait until it is [`Durability::Synced`].
 ///
 /// The host must ignore `SIGXFSZ`, which std does not do for it: otherwise a file size limit (`RLIMIT_FSIZE`) ends the
 /// process instead of failing the write.
 ///
 /// Not promised:
-/// * that a batch stays whole when the host is killed during its write: whole records of its beginning may remain;
+/// * that a batch in a text format stays whole through power loss: whole records of its beginning may remain, unless it was
+///   synced (through the death of the host it does, and in a framed file through both);
 /// * that a process which does not ask for the lock leaves the file alone. It is found out at the next append;
-/// * that the file keeps its name while it is open: records follow it when it is renamed;
+/// * that a new name of the file is noticed before the next sync, or the next megabyte: records follow it until then;
 /// * that a reader without the lock sees only whole records: up to its last record end, it does;
 /// * any of this on NFS, CIFS or other network file systems.
 pub struct AppendFile {
-    // The order of the fields is the order in which they are let go: the lock goes last.
-    path: PathBuf,
-    encoder: Encoder,
-    writer: Mutex<Writer>,
-    _registration: Option<Registration>,
-    _lock: Option<OsLock>,
+    inner: Arc<Inner>,
+    /// For writes to a disk that has proven slow.
+    writes: Worker,
+    registration: Option<Registration>,
 }
+
+/// What waits and threads share of a file.
+pub(crate) struct Inner {
+    pub(crate) path: PathBuf,
+    disk: Arc<dyn Disk>,
+    data: Status,
+    pub(crate) encoder: Encoder,
+    writer: Mutex<Writer>,
+    pub(crate) syncs: Syncs,
+    pub(crate) syncer: Worker,
+    pub(crate) group_window: Duration,
+    buffered_for: Duration,
+    /// Whether somebody will write the buffer when its time is over.
+    flush_is_due: AtomicBool,
+    /// How many more writes go to the thread because one has taken long.
+    slow: AtomicU32,
+    /// Until the file is closed: waits for syncs may outlive that.
+    lock: Mutex<Option<Box<dyn Held>>>,
+    /// Whether the sidecar says that there have been fences.
+    is_fenced: AtomicBool,
+}
+
+/// A write that takes longer holds up everybody on its core.
+const SLOW_WRITE: Duration = Duration::from_millis(20);
+
+/// For so many writes after a slow one the disk is believed to be slow.
+const SLOW_WRITES: u32 = 64;
 
 impl fmt::Debug for AppendFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("AppendFile").field("path", &self.path).finish_non_exhaustive()
+        out.debug_struct("AppendFile").field("path", &self.inner.path).finish_non_exhaustive()
     }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Inner").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// What an open file is made of.
+pub(crate) struct Parts {
+    pub(crate) path: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) data: Status,
+    pub(crate) encoder: Encoder,
+    pub(crate) writer: Writer,
+    pub(crate) synced: u64,
+    pub(crate) group_window: Duration,
+    pub(crate) buffered_for: Duration,
+    pub(crate) registration: Registration,
+    pub(crate) lock: Box<dyn Held>,
 }
 
 impl AppendFile {
     /// Opens a file, repairs its end and writes its header, as `spec` says.
     pub fn open(spec: &FileSpec) -> Result<(AppendFile, OpenReport), OpenError> {
-        crate::open::open(spec)
+        AppendFile::open_on(&(Arc::new(LocalDisk) as Arc<dyn Disk>), spec)
+    }
+
+    /// [`open`](AppendFile::open) on a disk of your own, for tests.
+    pub fn open_on(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile, OpenReport), OpenError> {
+        crate::open::open(disk, spec)
     }
 
     /// Whether a file could be opened now, without emptying or repairing it. Who opens several asks this of each first,
     /// so that what refuses one costs the others nothing. It may still be refused a moment later.
     pub fn check(spec: &FileSpec) -> Result<(), OpenError> {
-        crate::open::check(spec)
+        crate::open::check(&LocalDisk, spec)
     }
 
-    pub(crate) fn new(
-        path: PathBuf,
-        encoder: Encoder,
-        writer: Writer,
-        registration: Option<Registration>,
-        lock: Option<OsLock>,
-    ) -> AppendFile {
-        AppendFile { path, encoder, writer: Mutex::new(writer), _registration: registration, _lock: lock }
+    pub(crate) fn new(parts: Parts) -> AppendFile {
+        let Parts { path, disk, data, encoder, writer, synced, group_window, buffered_for, registration, lock } = parts;
+        let inner = Inner {
+            path,
+            disk,
+            data,
+            encoder,
+            writer: Mutex::new(writer),
+            syncs: Syncs::starting_at(synced),
+            syncer: Worker::default(),
+            group_window,
+            buffered_for,
+            flush_is_due: AtomicBool::new(false),
+            slow: AtomicU32::new(0),
+            is_fenced: AtomicBool::new(open::says_fenced(&*lock)),
+            lock: Mutex::new(Some(lock)),
+        };
+        AppendFile { inner: Arc::new(inner), writes: Worker::default(), registration: Some(registration) }
     }
 
     /// Appends one record, given without the newline at its end.
@@ -130,17 +237,17 @@ impl AppendFile {
 
     /// Checks one record and makes it into bytes, to be written by [`commit`](AppendFile::commit) now or later.
     pub fn encode(&self, record: &[u8]) -> Result<Encoded, InvalidRecord> {
-        self.encoder.record(record)
+        self.inner.encoder.record(record)
     }
 
     /// [`encode`](AppendFile::encode) for one csv row.
     pub fn encode_row(&self, fields: &[impl AsRef<str>]) -> Result<Encoded, InvalidRecord> {
-        self.encoder.row(fields)
+        self.inner.encoder.row(fields)
     }
 
     /// [`encode`](AppendFile::encode) for several records.
     pub fn encode_batch(&self, records: &[impl AsRef<[u8]>]) -> Result<Encoded, InvalidRecord> {
-        self.encoder.batch(records)
+        self.inner.encoder.batch(records)
     }
 
     /// From now on only `fence` or a higher one may write. Waits for a write in flight, so when this returns, no record
@@ -148,32 +255,47 @@ impl AppendFile {
     ///
     /// Who revokes a hold first takes it away (so that guards refuse it), then calls this, and then grants the next.
     pub fn raise_floor(&self, fence: u64) {
-        let mut writer = self.writer();
-        writer.floor = writer.floor.max(fence);
+        self.inner.writer().raise_floor(fence);
+    }
+
+    /// Says which fences may come: those below `end`. Once this has returned, whoever opens the file after a crash lets only
+    /// `end` and higher ones write, so a fence of this run can never write in a later one. Call it before fences are given
+    /// out, for many at once: it syncs. A fence at or above `end` may write all the same, and costs a checkpoint.
+    pub fn reserve_fences(&self, end: u64) -> io::Result<()> {
+        self.inner.say_fenced()?;
+        let to_sync = {
+            let mut writer = self.inner.writer();
+            writer.reserve_fences(end)?;
+            writer.checkpoint_to_sync()
+        };
+        if let Some((storage, generation)) = to_sync {
+            storage.sync()?;
+            self.inner.writer().checkpoint_synced(generation);
+        }
+        Ok(())
     }
 
     /// The lowest fence that may still write.
     pub fn floor(&self) -> u64 {
-        self.writer().floor
+        self.inner.writer().floor()
     }
 
     /// How far the file has come. Waits for a write in flight.
     pub fn position(&self) -> Position {
-        let writer = self.writer();
-        Position { bytes: writer.len, records: writer.records, run_bytes: writer.run_bytes }
+        let writer = self.inner.writer();
+        let (bytes, records, run_bytes) = (writer.end(), writer.run_records(), writer.run_bytes());
+        drop(writer);
+        Position { bytes, synced_bytes: self.inner.syncs.synced(), records, run_bytes }
     }
 
     /// Why the file takes no more records in this run, if so.
     pub fn latched(&self) -> Option<LatchCause> {
-        match &self.writer().health {
-            Health::Good => None,
-            Health::Latched(cause) => Some(cause.clone()),
-        }
+        self.inner.writer().latched().cloned()
     }
 
     /// The path under which it was opened.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.inner.path
     }
 
     /// Writes what this file has encoded: all of it with one write, or nothing. `guard` as in
@@ -187,152 +309,174 @@ impl AppendFile {
         encoded: &Encoded,
         guard: impl FnOnce() -> Result<Option<u64>, E>,
     ) -> Result<Appended, AppendError<E>> {
+        self.commit_with(encoded, &AppendOptions::default(), guard)
+    }
+
+    /// [`commit`](AppendFile::commit), with options.
+    pub fn commit_with<E>(
+        &self,
+        encoded: &Encoded,
+        options: &AppendOptions,
+        guard: impl FnOnce() -> Result<Option<u64>, E>,
+    ) -> Result<Appended, AppendError<E>> {
+        let appended = self.inner.commit(encoded, options, guard)?;
+        if appended.buffered {
+            self.flush_later();
+        }
+        Ok(appended)
+    }
+
+    /// Whether a write has taken long of late: whoever must not be held up then uses
+    /// [`commit_elsewhere`](AppendFile::commit_elsewhere).
+    pub fn is_slow(&self) -> bool {
+        self.inner.slow.load(Ordering::Relaxed) > 0
+    }
+
+    /// [`commit_with`](AppendFile::commit_with) on a thread of the file. If the future is dropped before the thread has come
+    /// to it, nothing is written; if it is being written, the drop waits for that.
+    pub fn commit_elsewhere<E: Send + 'static>(
+        &self,
+        encoded: Encoded,
+        options: AppendOptions,
+        guard: impl FnOnce() -> Result<Option<u64>, E> + Send + 'static,
+    ) -> Elsewhere<Result<Appended, AppendError<E>>> {
+        let inner = self.inner.clone();
+        elsewhere::run(&self.writes, move || inner.commit(&encoded, &options, guard))
+    }
+
+    /// Whether records of this id are in the file.
+    pub fn has(&self, id: RecordId) -> bool {
+        self.inner.writer().ids().is_some_and(|ids| ids.get(id).is_some())
+    }
+
+    /// Notes an id for which there are no records, so that [`has`](AppendFile::has) answers yes from now on.
+    pub fn note_done(&self, id: RecordId) -> Result<(), AppendError<Infallible>> {
+        let options = AppendOptions { id: Some(id), ..AppendOptions::default() };
+        self.inner.writer().note_done(&self.inner.path, &options)
+    }
+
+    /// Forgets all ids: what comes is a new series, and what is in the file stays.
+    pub fn forget_ids(&self) -> Result<(), AppendError<Infallible>> {
+        let Inner { disk, path, data, .. } = &*self.inner;
+        self.inner.writer().forget_ids(&**disk, path, data)
+    }
+
+    /// Writes what is buffered. It survives the death of the host then.
+    pub fn flush(&self) -> Result<(), AppendError<Infallible>> {
+        self.inner.writer().flush(&self.inner.path)
+    }
+
+    /// Waits until everything that has been appended so far is on the disk. Those who wait at the same time share a sync.
+    pub fn sync(&self) -> Syncing {
+        Syncing::new(self.inner.clone(), self.inner.writer().end())
+    }
+
+    /// Waits until this record is on the disk, and all before it.
+    pub fn synced(&self, appended: &Appended) -> Syncing {
+        Syncing::new(self.inner.clone(), appended.end())
+    }
+
+    fn flush_later(&self) {
+        if self.inner.flush_is_due.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let inner = self.inner.clone();
+        let at = Instant::now() + inner.buffered_for;
+        let posted = self.inner.syncer.post_at(at, Box::new(move || inner.flush_now()));
+        if posted.is_err() {
+            self.inner.flush_now();
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn commit<E>(
+        &self,
+        encoded: &Encoded,
+        options: &AppendOptions,
+        guard: impl FnOnce() -> Result<Option<u64>, E>,
+    ) -> Result<Appended, AppendError<E>> {
         assert!(self.encoder.made(encoded), "records are committed to the file that encoded them");
         let mut writer = self.writer();
-        writer.check(&self.path)?;
         // Two threads may both bring the first row of a file without a header.
         if let Some(columns) = encoded.columns {
             self.encoder.fits(columns)?;
         }
-        if let Some(fence) = guard().map_err(AppendError::Refused)? {
-            writer.pass(fence)?;
+        let started = Instant::now();
+        let guard = || {
+            let fence = guard()?;
+            if fence.is_some()
+                && let Err(error) = self.say_fenced()
+            {
+                tracing::warn!(path = %self.path.display(), %error, "the lock file does not say that there are fences");
+            }
+            Ok(fence)
+        };
+        let appended = writer.append(&self.path, encoded, options, started, guard)?;
+        if !appended.buffered {
+            if started.elapsed() > SLOW_WRITE {
+                self.slow.store(SLOW_WRITES, Ordering::Relaxed);
+            } else if self.slow.load(Ordering::Relaxed) > 0 {
+                self.slow.fetch_sub(1, Ordering::Relaxed);
+            }
         }
-        let offset = writer.append_whole(&self.path, &encoded.bytes)?;
         if let Some(columns) = encoded.columns {
             self.encoder.fix_columns(columns);
+            writer.fix_columns(columns);
         }
-        let sequence = writer.records + 1;
-        writer.records += encoded.records;
-        writer.run_bytes += encoded.bytes.len() as u64;
-        Ok(Appended { offset, len: encoded.bytes.len() as u64, sequence, records: encoded.records })
+        let look = writer.is_time_to_look_at_the_name();
+        drop(writer);
+        if look {
+            self.check_name();
+        }
+        Ok(appended)
+    }
+
+    /// Leaves a word in the sidecar, so that the loss of the checkpoint with the floor in it is noticed.
+    fn say_fenced(&self) -> io::Result<()> {
+        if self.is_fenced.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lock) = &mut *lock else { return Ok(()) };
+        open::say_fenced(&mut **lock).map_err(|error| io::Error::other(error.to_string()))
     }
 
     /// A panic of a guard leaves the writer as it was; a panic inside a write leaves the file longer than the writer
     /// believes, which the next append finds out. So a poisoned mutex says nothing.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Whether a file takes records.
-///
-/// | state | meaning | who may leave it |
-/// |---|---|---|
-/// | `Good` | the file ends on a whole record at `len`, as far as we know | a failed cut, a change by others |
-/// | `Latched` | its end is not known to be whole, or not ours; nothing is written | nobody; a new run opens it afresh |
-enum Health {
-    Good,
-    Latched(LatchCause),
-}
-
-/// What is behind a file's mutex.
-pub(crate) struct Writer {
-    storage: Box<dyn Storage>,
-    health: Health,
-    /// The last good length: just after the last whole record.
-    len: u64,
-    records: u64,
-    run_bytes: u64,
-    floor: u64,
-}
-
-impl Writer {
-    /// `len` is the length of the file, which ends on a whole record.
-    pub(crate) fn new(storage: Box<dyn Storage>, len: u64) -> Writer {
-        Writer { storage, health: Health::Good, len, records: 0, run_bytes: 0, floor: 0 }
+    /// Whoever appends next meets what was in the way here.
+    fn flush_now(&self) {
+        self.flush_is_due.store(false, Ordering::Relaxed);
+        if let Err(error) = self.writer().flush::<Infallible>(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "buffered records wait in memory");
+        }
     }
 
-    /// Whether the file is as this writer left it.
-    fn check<E>(&mut self, path: &Path) -> Result<(), AppendError<E>> {
-        if let Health::Latched(cause) = &self.health {
-            return Err(AppendError::Latched { path: path.to_owned(), cause: cause.clone() });
-        }
-        let status = uninterrupted(|| self.storage.status())
-            .map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
-        let what = if status.unlinked {
-            Change::Unlinked
-        } else if status.len < self.len {
-            Change::Truncated { expected: self.len, found: status.len }
-        } else if status.len > self.len {
-            Change::Grown { expected: self.len, found: status.len }
-        } else {
-            return Ok(());
+    /// Whether the file still bears the name under which it was opened. If not, it takes no more.
+    pub(crate) fn check_name(&self) {
+        let named = self.disk.look(&self.path);
+        let what = match named {
+            Ok(Some(status)) if status.id == self.data.id => return,
+            Ok(Some(_) | None) => Change::Renamed,
+            // Who may not look is not told otherwise.
+            Err(_) => return,
         };
-        self.health = Health::Latched(LatchCause::Changed(what));
-        Err(AppendError::Changed { path: path.to_owned(), what })
-    }
-
-    fn pass<E>(&mut self, fence: u64) -> Result<(), AppendError<E>> {
-        if fence < self.floor {
-            return Err(AppendError::Fenced { offered: fence, current: self.floor });
-        }
-        self.floor = fence;
-        Ok(())
-    }
-
-    /// Writes all of `bytes` or cuts the file back. Answers the offset.
-    pub(crate) fn append_whole<E>(&mut self, path: &Path, bytes: &[u8]) -> Result<u64, AppendError<E>> {
-        let path = || path.to_owned();
-        let Err(source) = self.put(bytes) else {
-            let offset = self.len;
-            self.len += bytes.len() as u64;
-            return Ok(offset);
-        };
-        match self.cut_back() {
-            Ok(()) => Err(AppendError::Io { path: path(), source }),
-            Err(cut) => {
-                let cause = LatchCause::CutFailed { write: Arc::new(source), cut: Arc::new(cut) };
-                self.health = Health::Latched(cause.clone());
-                Err(AppendError::Latched { path: path(), cause })
-            }
-        }
-    }
-
-    /// One write. If the kernel took a part of it without an error, one more for the rest, which either completes the
-    /// record or tells why it cannot be.
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut taken = 0;
-        for _ in 0..2 {
-            let rest = &bytes[taken..];
-            let more = uninterrupted(|| self.storage.append(rest))?;
-            assert!(more <= rest.len(), "a write takes no more than it is given");
-            taken += more;
-            if taken == bytes.len() {
-                return Ok(());
-            }
-        }
-        Err(io::Error::new(io::ErrorKind::WriteZero, format!("only {taken} of {} bytes were taken", bytes.len())))
-    }
-
-    /// Back to the last good length; an error unless the file is known to be there.
-    fn cut_back(&mut self) -> io::Result<()> {
-        uninterrupted(|| self.storage.truncate(self.len))?;
-        let status = uninterrupted(|| self.storage.status())?;
-        if status.len != self.len {
-            return Err(io::Error::other(format!(
-                "the file has {} bytes after it was cut to {}",
-                status.len, self.len
-            )));
-        }
-        Ok(())
+        let _changed: AppendError<Infallible> = self.writer().changed(&self.path, what);
     }
 }
 
-/// What a header that cannot be written is to the one who opens.
-pub(crate) fn header_error(error: AppendError<Infallible>) -> OpenError {
-    match error {
-        AppendError::Refused(never) => match never {},
-        AppendError::Io { path, source } => OpenError::Io { action: "write the header of", path, source },
-        AppendError::Latched { path, cause } => {
-            OpenError::Io { action: "write the header of", path, source: io::Error::other(cause.to_string()) }
-        }
-        AppendError::Changed { path, what } => {
-            OpenError::Io { action: "write the header of", path, source: io::Error::other(what.to_string()) }
-        }
-        AppendError::Invalid(reason) => OpenError::InvalidHeader { reason },
-        AppendError::Fenced { offered, current } => {
-            unreachable!("a header has no fence ({offered}, {current})")
-        }
+impl Drop for AppendFile {
+    fn drop(&mut self) {
+        self.writes.close();
+        self.inner.syncer.close();
+        self.inner.writer().close(&self.inner.path);
+        // The lock goes last: who opens the file next finds it closed.
+        drop(self.registration.take());
+        drop(self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

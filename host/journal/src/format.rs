@@ -1,17 +1,21 @@
-//! From a guest's record to the bytes that stand in the file: one record, one newline at its end, none that ends it
-//! earlier. A guest cannot write two records, or half of one, through one call.
+//! From a guest's record to the bytes that stand in the file: in a text format one record, one newline at its end, none
+//! that ends it earlier; in a framed one a header that says how long it is. A guest cannot write two records, or half of
+//! one, through one call.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::csv_scan;
 use crate::error::InvalidRecord;
+use crate::frame;
+use crate::json_line;
+use crate::scan::FormatKind;
 
 /// What a file's records look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {
-    /// A record is a line of any bytes but `\n` and `\r` (which many readers take for a line's end). It may be empty: an
-    /// empty line.
+    /// A record is a line of any bytes but `\n`, `\r` (which many readers take for a line's end) and zero (which a power
+    /// cut leaves). It may be empty: an empty line.
     Lines,
     /// A record is a csv row in UTF-8, fields quoted where they must be, ended by `\n`.
     Csv {
@@ -19,6 +23,23 @@ pub enum Format {
         /// fixes the number of columns.
         header: Vec<String>,
     },
+    /// A record is one JSON value in UTF-8, without a line break.
+    Jsonl,
+    /// A record is any bytes, in a frame with its length, a checksum, its number, the fence under which it was written and
+    /// its writer. [`Reader`](crate::Reader) reads it.
+    Framed,
+}
+
+impl Format {
+    /// Its name.
+    pub fn kind(&self) -> FormatKind {
+        match self {
+            Format::Lines => FormatKind::Lines,
+            Format::Csv { .. } => FormatKind::Csv,
+            Format::Jsonl => FormatKind::Jsonl,
+            Format::Framed => FormatKind::Framed,
+        }
+    }
 }
 
 /// Records of one file, checked and made into bytes, ready for one write.
@@ -46,6 +67,8 @@ struct EncoderId(u64);
 
 enum Kind {
     Lines,
+    Jsonl,
+    Framed,
     /// The number of columns is fixed by the header, by the first row of an existing file, or by the first row that is
     /// written, whichever comes first; it never changes after that.
     Csv {
@@ -57,6 +80,8 @@ impl Encoder {
     pub(crate) fn new(format: &Format, record_bytes_max: usize, batch_bytes_max: usize) -> Encoder {
         let kind = match format {
             Format::Lines => Kind::Lines,
+            Format::Jsonl => Kind::Jsonl,
+            Format::Framed => Kind::Framed,
             Format::Csv { .. } => Kind::Csv { columns: OnceLock::new() },
         };
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -70,22 +95,40 @@ impl Encoder {
     }
 
     fn encoded(&self, bytes: Vec<u8>, records: u64, columns: Option<usize>) -> Encoded {
-        assert_eq!(bytes.last(), Some(&b'\n'), "a record ends in its newline");
+        let framed = matches!(self.kind, Kind::Framed);
+        assert!(framed || bytes.last() == Some(&b'\n'), "a record ends in its newline");
         Encoded { by: self.id, bytes, records, columns }
     }
 
     /// One record, given as the bytes that are to stand in the file, without the newline.
     pub(crate) fn record(&self, record: &[u8]) -> Result<Encoded, InvalidRecord> {
         let columns = self.check(record)?;
-        let mut bytes = Vec::with_capacity(record.len() + 1);
-        bytes.extend_from_slice(record);
-        bytes.push(b'\n');
+        let mut bytes = Vec::with_capacity(record.len() + self.end_bytes());
+        self.put(&mut bytes, record);
         Ok(self.encoded(bytes, 1, columns))
+    }
+
+    /// What a record takes beside its own bytes.
+    fn end_bytes(&self) -> usize {
+        match self.kind {
+            Kind::Lines | Kind::Csv { .. } | Kind::Jsonl => 1,
+            Kind::Framed => frame::HEADER_BYTES,
+        }
+    }
+
+    fn put(&self, bytes: &mut Vec<u8>, record: &[u8]) {
+        match self.kind {
+            Kind::Lines | Kind::Csv { .. } | Kind::Jsonl => {
+                bytes.extend_from_slice(record);
+                bytes.push(b'\n');
+            }
+            Kind::Framed => frame::push_frame(bytes, record),
+        }
     }
 
     /// Several records, all or none.
     pub(crate) fn batch(&self, records: &[impl AsRef<[u8]>]) -> Result<Encoded, InvalidRecord> {
-        let total: usize = records.iter().map(|record| record.as_ref().len() + 1).sum();
+        let total: usize = records.iter().map(|record| record.as_ref().len() + self.end_bytes()).sum();
         if total > self.batch_bytes_max {
             return Err(InvalidRecord::BatchTooLong { bytes: total, batch_bytes_max: self.batch_bytes_max });
         }
@@ -100,8 +143,7 @@ impl Encoder {
                 }
                 _ => columns = got,
             }
-            bytes.extend_from_slice(record);
-            bytes.push(b'\n');
+            self.put(&mut bytes, record);
         }
         match records.len() {
             0 => Err(InvalidRecord::EmptyBatch),
@@ -112,7 +154,7 @@ impl Encoder {
     /// One row; the fields are quoted here.
     pub(crate) fn row(&self, fields: &[impl AsRef<str>]) -> Result<Encoded, InvalidRecord> {
         match self.kind {
-            Kind::Lines => return Err(InvalidRecord::NotRows),
+            Kind::Lines | Kind::Jsonl | Kind::Framed => return Err(InvalidRecord::NotRows),
             Kind::Csv { .. } if fields.is_empty() => return Err(InvalidRecord::NoFields),
             Kind::Csv { .. } => {}
         }
@@ -120,6 +162,9 @@ impl Encoder {
         let unquoted: usize = fields.iter().map(|field| field.as_ref().len() + 1).sum();
         self.check_length(unquoted - 1)?;
         self.fits(fields.len())?;
+        for field in fields {
+            no_zero(field.as_ref().as_bytes())?;
+        }
         let bytes = quote(fields, unquoted);
         self.check_length(bytes.len() - 1)?;
         Ok(self.encoded(bytes, 1, Some(fields.len())))
@@ -140,7 +185,7 @@ impl Encoder {
                 Some(&expected) if expected != got => Err(InvalidRecord::Columns { expected, got }),
                 Some(_) | None => Ok(()),
             },
-            Kind::Lines => Ok(()),
+            Kind::Lines | Kind::Jsonl | Kind::Framed => Ok(()),
         }
     }
 
@@ -149,11 +194,20 @@ impl Encoder {
         match self.kind {
             Kind::Lines => match record.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
                 Some(at) => Err(InvalidRecord::LineBreak { at }),
-                None => Ok(None),
+                None => no_zero(record).map(|()| None),
+            },
+            Kind::Framed => Ok(None),
+            Kind::Jsonl => match record.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+                Some(at) => Err(InvalidRecord::LineBreak { at }),
+                None => match json_line::check_json_line(record) {
+                    Ok(()) => Ok(None),
+                    Err(fault) => Err(InvalidRecord::NotJson { at: fault.at, reason: fault.reason }),
+                },
             },
             Kind::Csv { .. } => {
                 let text =
                     str::from_utf8(record).map_err(|error| InvalidRecord::NotUtf8 { at: error.valid_up_to() })?;
+                no_zero(record)?;
                 let columns = csv_scan::one_record(text)?;
                 self.fits(columns)?;
                 Ok(Some(columns))
@@ -192,6 +246,13 @@ impl Encoded {
         self.bytes.extend_from_slice(&more.bytes);
         self.records += more.records;
         Ok(())
+    }
+}
+
+fn no_zero(record: &[u8]) -> Result<(), InvalidRecord> {
+    match memchr::memchr(0, record) {
+        Some(at) => Err(InvalidRecord::Nul { at }),
+        None => Ok(()),
     }
 }
 

@@ -4,31 +4,30 @@
 //! and then the locks of two sidecars would not know of each other.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::UNIX_EPOCH;
 
-/// One file, however it is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FileId {
-    device: u64,
-    inode: u64,
+use crate::storage::{FileId, Status};
+
+/// Which file a sidecar belongs to. The inode alone would not do: a removed file's number is soon given to the next one.
+/// The device number is left out, since it may change from boot to boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Birth {
+    pub(crate) inode: u64,
+    pub(crate) born: u128,
 }
 
-impl FileId {
-    pub(crate) fn of(metadata: &Metadata) -> FileId {
-        FileId { device: metadata.dev(), inode: metadata.ino() }
+impl Birth {
+    pub(crate) fn of(status: &Status) -> Birth {
+        Birth { inode: status.id.inode, born: status.born }
     }
 }
 
-/// Which file a sidecar vouches for. The inode alone would not do: a removed file's number is soon given to the next one.
-/// The device number is left out, since it may change from boot to boot.
-pub(crate) fn written_mark(metadata: &Metadata) -> String {
-    let born =
-        metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok()).map_or(0, |born| born.as_nanos());
-    format!("wrote inode {} born {born}", metadata.ino())
+impl fmt::Display for Birth {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "inode {} born {}", self.inode, self.born)
+    }
 }
 
 static OPEN: Mutex<BTreeMap<FileId, PathBuf>> = Mutex::new(BTreeMap::new());

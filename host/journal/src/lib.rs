@@ -1,27 +1,47 @@
 //! Append files that keep their records whole.
 //!
 //! [`AppendFile`] is the one writer of one file. A record is in the file whole, in order, or not at all; who may write is
-//! asked at the moment of writing; what a crash has torn is put aside when the file is opened next. [`counter`] hands
-//! out numbers that never come back, and [`os_lock`] is the one place that locks between processes.
+//! asked at the moment of writing; what a crash has torn is put aside when the file is opened next. [`Reader`] reads the
+//! four formats, and [`inspect`] says what is in a file and mends it. [`counter`] hands out numbers that never come back,
+//! [`os_lock`] is the one place that locks between processes, and [`storage`] the one that touches the disk.
 //!
-//! std threads only: no executor, no WebAssembly, no knowledge of what a lock or a guest is.
+//! std threads only: no executor, no WebAssembly, no knowledge of what a lock or a guest is. What has to wait is a future
+//! that any executor can poll, or a thread can block on.
 
+mod checkpoint;
 pub mod counter;
 mod csv_scan;
+mod elsewhere;
 mod error;
 mod file;
 mod format;
+mod frame;
 mod identity;
+mod ids;
+pub mod inspect;
+mod json_line;
 mod open;
 pub mod os_lock;
-mod storage;
+mod reader;
+mod recover;
+mod scan;
+pub mod storage;
+mod sync;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod worker;
+mod writer;
 
-pub use error::{AppendError, Change, InvalidRecord, LatchCause, OpenError};
-pub use file::{AppendFile, Appended, Position, unguarded};
+pub use elsewhere::Elsewhere;
+pub use error::{AppendError, Change, InvalidRecord, LatchCause, OpenError, Quota, SyncError};
+pub use file::{AppendFile, AppendOptions, Appended, Durability, Position, unguarded};
 pub use format::{Encoded, Format};
+pub use ids::{RecordId, RecordIdSyntax};
 pub use open::{
-    BATCH_BYTES_MAX, FileSpec, IfExists, OpenReport, Parents, RECORD_BYTES_CEILING, RECORD_BYTES_MAX, Torn,
+    BATCH_BYTES_MAX, CheckpointUse, FileSpec, IdsReport, IfExists, OpenReport, Parents, RECORD_BYTES_CEILING,
+    RECORD_BYTES_MAX, Torn,
 };
+pub use reader::{FrameInfo, ReadError, Reader, Record, Tail, detect};
+pub use scan::{Fault, FaultKind, FormatKind, Oddities, UnknownFormat};
+pub use sync::Syncing;

@@ -4,23 +4,21 @@
 //! is not looked into before its lock is held; it is not changed before everything that can refuse it has been asked; and
 //! the sidecar says that we write to it before we do.
 
-use std::convert::Infallible;
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::fs::OFlags;
-
-use crate::csv_scan::Scanned;
-use crate::error::{AppendError, OpenError};
-use crate::file::{AppendFile, Writer, header_error};
+use crate::checkpoint::{Checkpoint, Mark, State};
+use crate::error::OpenError;
+use crate::file::{AppendFile, Parts};
 use crate::format::{Encoded, Encoder, Format};
-use crate::identity::{self, FileId, Registration};
-use crate::os_lock::{Attempt, OsLock};
-use crate::storage::Disk;
-use crate::tail::{self, Found};
+use crate::identity::{self, Birth, Registration};
+use crate::os_lock::OsLockError;
+use crate::recover::{self, Settled};
+use crate::storage::{Access, Disk, FileKind, Held, Lock, Status, Storage, uninterrupted};
+use crate::writer::{Beginning, Quotas, Writer};
 
 /// The default limit of a record without its newline.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -30,6 +28,15 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// The largest record or batch limit that may be asked for: a single write takes no more than about twice this.
 pub const RECORD_BYTES_CEILING: usize = 1 << 30;
+
+/// How long a buffered record stays in memory if nothing else comes.
+const BUFFERED_FOR: Duration = Duration::from_millis(100);
+
+/// A look costs half of what a small write does, and whoever cuts a file can as well do it right after the look.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// How much disk is set aside ahead of a file that is synced.
+const SET_ASIDE_BYTES: u64 = 1 << 20;
 
 /// What to do with a file that exists and is not empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +62,8 @@ pub enum Parents {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FileSpec {
-    /// Where it is. Its sidecar is `<path>.lock`, its torn bytes go to `<path>.torn`.
+    /// Where it is. Beside it lie `<path>.lock`, `<path>.checkpoint`, `<path>.torn` once something was torn, and
+    /// `<path>.ids` if records have ids.
     pub path: PathBuf,
     /// What its records look like.
     pub format: Format,
@@ -69,6 +77,26 @@ pub struct FileSpec {
     pub batch_bytes_max: usize,
     /// What other processes are told about who writes the file, for example the command line.
     pub holder: String,
+    /// Whether records may have ids ([`AppendOptions::id`](crate::AppendOptions::id)). They are kept in `<path>.ids`.
+    pub ids: bool,
+    /// The most bytes that the file may have, header included.
+    pub bytes_max: Option<u64>,
+    /// The most records that it may have, header not included.
+    pub records_max: Option<u64>,
+    /// What has to stay free on its file system.
+    pub reserve_bytes: u64,
+    /// Whether it may be on a network or user-space file system, where nothing is promised.
+    pub allow_remote: bool,
+    /// How long a buffered record may stay in memory.
+    pub buffered_for: Duration,
+    /// How long a sync waits for more who want one. Zero is best unless a disk is slow and few wait: who comes while one
+    /// sync runs shares the next.
+    pub group_window: Duration,
+    /// How many bytes of disk are set aside ahead of the end once somebody syncs; given back when the file is closed.
+    pub set_aside_bytes: u64,
+    /// For how long a look at the file (has somebody else changed it?) is good. Zero: every append looks. An append with an
+    /// id, and a batch, looks in any case.
+    pub look_every: Duration,
 }
 
 impl FileSpec {
@@ -82,6 +110,15 @@ impl FileSpec {
             record_bytes_max: RECORD_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
             holder: holder.into(),
+            ids: false,
+            bytes_max: None,
+            records_max: None,
+            reserve_bytes: 0,
+            allow_remote: false,
+            buffered_for: BUFFERED_FOR,
+            group_window: Duration::ZERO,
+            set_aside_bytes: SET_ASIDE_BYTES,
+            look_every: LOOK_EVERY,
         }
     }
 }
@@ -89,9 +126,8 @@ impl FileSpec {
 /// What was found, and done, when a file was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenReport {
-    /// The records that the file held before this run, the header not among them; unknown for lines, which are not
-    /// counted.
-    pub records_before: Option<u64>,
+    /// The records that the file held before this run, the header not among them.
+    pub records_before: u64,
     /// The bytes that the file held before this run, after the repair; none if it was made or replaced.
     pub bytes_before: u64,
     /// What a torn record left, if one was found.
@@ -104,72 +140,168 @@ pub struct OpenReport {
     pub header_written: bool,
     /// How much of the file was read to find its end.
     pub bytes_read: u64,
+    /// Whether the checkpoint could be used: if not, all of the file was read.
+    pub checkpoint: CheckpointUse,
+    /// The lowest fence that may write.
+    pub floor: u64,
+    /// The ids that the file has, if it has any.
+    pub ids: Option<IdsReport>,
+}
+
+/// What the checkpoint of a file was good for when it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointUse {
+    /// The file was read from the last place that it knew.
+    Used,
+    /// There was none, so all of the file was read.
+    Missing,
+    /// It could not be read, so all of the file was.
+    Unreadable,
+    /// It is that of another file, or the file was changed by others since, so all of it was read.
+    Stale,
+}
+
+/// The ids of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdsReport {
+    /// How many there are.
+    pub known: u64,
+    /// How many were dropped because their records are not in the file: the host died before it wrote them.
+    pub dropped: u64,
 }
 
 /// A torn end that was cut off and saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Torn {
+    /// Where it began.
+    pub offset: u64,
     /// Its size.
     pub bytes: u64,
+    /// Why it is no whole record.
+    pub reason: String,
     /// The file at whose end it now is.
     pub saved_to: PathBuf,
 }
 
+/// The endings of what lies beside a file.
+pub(crate) const LOCK: &str = ".lock";
+pub(crate) const CHECKPOINT: &str = ".checkpoint";
+pub(crate) const TORN: &str = ".torn";
+pub(crate) const IDS: &str = ".ids";
+
 /// The path with something after the file name: `out.csv` and `.lock` is `out.csv.lock`.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)
 }
 
-pub(crate) fn open(spec: &FileSpec) -> Result<(AppendFile, OpenReport), OpenError> {
+pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile, OpenReport), OpenError> {
     let path = &spec.path;
-    let (encoder, header) = examine(spec)?;
-    make_parents(spec)?;
+    let (encoder, header) = examine(&**disk, spec)?;
+    make_parents(&**disk, spec)?;
+    refuse_remote(&**disk, spec)?;
 
-    let mut lock = lock(spec)?;
-    let (file, created) = open_data(path)?;
-    let metadata = file.metadata().map_err(io_error("examine", path))?;
-    check_regular(path, &metadata)?;
-    if metadata.nlink() > 1 {
-        return Err(OpenError::Linked { path: path.clone(), links: metadata.nlink() });
+    let mut lock = lock(&**disk, spec)?;
+    let (storage, status, created) = open_data(&**disk, path)?;
+    check_regular(path, &status)?;
+    if status.links > 1 {
+        return Err(OpenError::Linked { path: path.clone(), links: status.links });
     }
-    let registration =
-        Registration::enter(FileId::of(&metadata), path).map_err(|open_as| already_open(path, open_as))?;
+    let registration = Registration::enter(status.id, path).map_err(|open_as| already_open(path, open_as))?;
+    match storage.try_lock() {
+        Ok(true) => {}
+        // Somebody removed the sidecar that guards it, and the one who has the file does not know.
+        Ok(false) => return Err(OpenError::Busy { path: path.clone(), holder: None }),
+        Err(source) => return Err(io_error("lock", path)(source)),
+    }
 
-    let mut disk = Disk(file);
-    let (len, report) = settle(spec, &mut disk, &metadata, &lock, &encoder, created)?;
-    vouch(&mut lock, &metadata)?;
-    let mut report = report;
-    let mut writer = Writer::new(Box::new(disk), len);
-    if let Some(header) = header.filter(|_| len == 0) {
-        writer.append_whole(path, &header.bytes).map_err(|error: AppendError<Infallible>| header_error(error))?;
-        encoder.fix_columns(header.columns.expect("a header is a row"));
+    let beginning = recover::settle(&**disk, spec, &storage, &status, &*lock, &encoder, created);
+    let Settled { mut checkpoint, mut state, ids, mut report } = beginning.inspect_err(|_| storage.unlock())?;
+    let keep = |checkpoint: &mut Checkpoint, state: &State| -> io::Result<()> {
+        checkpoint.write(state)?;
+        checkpoint.sync()
+    };
+    let noted = keep(&mut checkpoint, &state).and_then(|()| disk.sync_dir(dir_of(path)));
+    noted.map_err(io_error("write the checkpoint of", path))?;
+    vouch(&mut *lock, &status, state.floor > 0)?;
+
+    let header = header.filter(|_| state.latest.at == 0);
+    let header_rows = u64::from(matches!(&spec.format, Format::Csv { header } if !header.is_empty()));
+    if let Some(header) = header {
+        // Synced with the name of the file: a header is no record, so no id stands for it.
+        let append = || {
+            let taken = uninterrupted(|| storage.append(&header.bytes))?;
+            if taken < header.bytes.len() {
+                storage.append(&header.bytes[taken..])?;
+            }
+            if storage.status()?.len != header.bytes.len() as u64 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            storage.sync()
+        };
+        append().map_err(|source| {
+            // Half a header would be cut off by the next run; now is better, if the disk lets us.
+            match storage.truncate(0) {
+                Ok(()) | Err(_) => io_error("write the header of", path)(source),
+            }
+        })?;
+        let columns = header.columns.expect("a header is a row");
+        encoder.fix_columns(columns);
+        state.columns = columns as u64;
+        let mark = Mark::of(&*storage, header.bytes.len() as u64, 1, state.latest.sequence, state.latest.ids);
+        state.latest = mark.map_err(io_error("read", path))?;
+        state.synced = state.latest;
+        keep(&mut checkpoint, &state).map_err(io_error("write the checkpoint of", path))?;
         report.header_written = true;
     }
-    let file = AppendFile::new(path.clone(), encoder, writer, Some(registration), Some(lock));
+    let synced = state.synced.at;
+    let writer = Writer::new(Beginning {
+        storage,
+        checkpoint,
+        state,
+        ids,
+        quotas: Quotas { bytes_max: spec.bytes_max, records_max: spec.records_max, reserve_bytes: spec.reserve_bytes },
+        header_rows,
+        set_aside_bytes: spec.set_aside_bytes,
+        look_every: spec.look_every,
+    });
+    let file = AppendFile::new(Parts {
+        path: path.clone(),
+        disk: disk.clone(),
+        data: status,
+        encoder,
+        writer,
+        synced,
+        group_window: spec.group_window,
+        buffered_for: spec.buffered_for,
+        registration,
+        lock,
+    });
     Ok((file, report))
 }
 
 /// Whether a file could be opened, as far as that can be said without changing it or what lies beside it, but for its
 /// sidecar.
-pub(crate) fn check(spec: &FileSpec) -> Result<(), OpenError> {
-    examine(spec)?;
-    if spec.path.exists() {
-        drop(lock(spec)?);
+pub(crate) fn check(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
+    examine(disk, spec)?;
+    let there = disk.look(&spec.path).map_err(io_error("examine", &spec.path))?;
+    if there.is_some() {
+        refuse_remote(disk, spec)?;
+        drop(lock(disk, spec)?);
     }
     Ok(())
 }
 
 /// What can be said of a file before anything is made, locked or looked into.
-fn examine(spec: &FileSpec) -> Result<(Encoder, Option<Encoded>), OpenError> {
+fn examine(disk: &dyn Disk, spec: &FileSpec) -> Result<(Encoder, Option<Encoded>), OpenError> {
     let path = &spec.path;
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(OpenError::NoFileName { path: path.clone() });
     }
     let encoder = encoder(spec)?;
     let header = encoded_header(spec, &encoder)?;
-    refuse_odd(path)?;
+    refuse_odd(disk, path)?;
     Ok((encoder, header))
 }
 
@@ -187,196 +319,132 @@ fn encoded_header(spec: &FileSpec, encoder: &Encoder) -> Result<Option<Encoded>,
         Format::Csv { header } if !header.is_empty() => {
             encoder.row(header).map(Some).map_err(|reason| OpenError::InvalidHeader { reason })
         }
-        Format::Csv { .. } | Format::Lines => Ok(None),
+        Format::Csv { .. } | Format::Lines | Format::Jsonl | Format::Framed => Ok(None),
     }
 }
 
 /// Refuses what is no regular file before anything is made beside it, and before opening it, which may have effects.
-fn refuse_odd(path: &Path) -> Result<(), OpenError> {
-    match path.symlink_metadata() {
-        Ok(metadata) => {
-            check_regular(path, &metadata)?;
-            match identity::open_as(FileId::of(&metadata)) {
+fn refuse_odd(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+    match disk.look(path).map_err(io_error("examine", path))? {
+        Some(status) => {
+            check_regular(path, &status)?;
+            match identity::open_as(status.id) {
                 Some(open_as) => Err(already_open(path, open_as)),
                 None => Ok(()),
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(io_error("examine", path)(source)),
+        None => Ok(()),
     }
 }
 
-fn check_regular(path: &Path, metadata: &Metadata) -> Result<(), OpenError> {
-    let kind = metadata.file_type();
-    if kind.is_symlink() {
-        return Err(OpenError::SymbolicLink { path: path.to_owned() });
-    }
-    let kind = match () {
-        () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => "a directory",
-        () if kind.is_fifo() => "a pipe",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
+pub(crate) fn check_regular(path: &Path, status: &Status) -> Result<(), OpenError> {
+    let kind = match status.kind {
+        FileKind::Regular => return Ok(()),
+        FileKind::SymbolicLink => return Err(OpenError::SymbolicLink { path: path.to_owned() }),
+        FileKind::Directory => "a directory",
+        FileKind::Pipe => "a pipe",
+        FileKind::Socket => "a socket",
+        FileKind::Device => "a device",
     };
     Err(OpenError::NotRegular { path: path.to_owned(), kind })
 }
 
-fn make_parents(spec: &FileSpec) -> Result<(), OpenError> {
+fn make_parents(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
     match (spec.parents, spec.path.parent()) {
         (Parents::Create, Some(parent)) if !parent.as_os_str().is_empty() => {
-            fs::create_dir_all(parent).map_err(io_error("make the directory", parent))
+            disk.make_dirs(parent).map_err(io_error("make the directory", parent))
         }
         (Parents::Create, Some(_) | None) | (Parents::MustExist, _) => Ok(()),
     }
 }
 
-fn lock(spec: &FileSpec) -> Result<OsLock, OpenError> {
-    match OsLock::try_exclusive(&beside(&spec.path, ".lock"), &spec.holder)? {
-        Attempt::Acquired(lock) => Ok(lock),
-        Attempt::Busy(holder) => {
+fn refuse_remote(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
+    if spec.allow_remote {
+        return Ok(());
+    }
+    let dir = dir_of(&spec.path);
+    match disk.remote(dir) {
+        Ok(Some(file_system)) => Err(OpenError::Remote { path: spec.path.clone(), file_system }),
+        Ok(None) => Ok(()),
+        // Whoever opens the file says it better.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(io_error("examine the file system of", dir)(source)),
+    }
+}
+
+pub(crate) fn dir_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+fn lock(disk: &dyn Disk, spec: &FileSpec) -> Result<Box<dyn Held>, OpenError> {
+    match disk.lock(&beside(&spec.path, LOCK), &spec.holder)? {
+        Lock::Held(lock) => Ok(lock),
+        Lock::Busy(holder) => {
             // Another thread of ours may have opened it just now.
-            refuse_odd(&spec.path)?;
+            refuse_odd(disk, &spec.path)?;
             Err(OpenError::Busy { path: spec.path.clone(), holder })
         }
     }
 }
 
-/// Opens the file, or makes it. `O_NOFOLLOW` and `O_NONBLOCK` for what may have taken its place since it was looked at.
-fn open_data(path: &Path) -> Result<(File, bool), OpenError> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).append(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-    let created = match options.open(path) {
-        Ok(file) => return Ok((file, false)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => options.create_new(true).open(path),
+/// What an ordinary file is made with; the user's mask takes its part away.
+const NEW_FILE_MODE: u32 = 0o666;
+
+/// Opens the file, or makes it, and says what it is.
+fn open_data(disk: &dyn Disk, path: &Path) -> Result<(Arc<dyn Storage>, Status, bool), OpenError> {
+    let opened = match disk.open(path, Access::Append) {
+        Ok(file) => Ok((file, false)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk.open(path, Access::CreateAppend { mode: NEW_FILE_MODE }).map(|file| (file, true))
+        }
         Err(error) => Err(error),
     };
-    created.map(|file| (file, true)).map_err(|source| {
+    let (storage, created) = opened.map_err(|source| {
         // Say what stands there rather than what the system calls it.
-        match path.symlink_metadata() {
-            Ok(metadata) => check_regular(path, &metadata).err(),
-            Err(_) => None,
+        let odd = disk.look(path).ok().flatten().and_then(|status| check_regular(path, &status).err());
+        odd.unwrap_or_else(|| io_error("open", path)(source))
+    })?;
+    let named = disk.look(path).map_err(io_error("examine", path))?;
+    let open = storage.status().map_err(io_error("examine", path))?;
+    match named {
+        Some(status) if status.id == open.id => Ok((storage, status, created)),
+        Some(status) => {
+            check_regular(path, &status)?;
+            Err(io_error("open", path)(io::Error::other("another file took its place meanwhile")))
         }
-        .unwrap_or_else(|| io_error("open", path)(source))
-    })
+        None => Err(io_error("open", path)(io::Error::other("it was removed meanwhile"))),
+    }
 }
 
-/// Brings an existing file to a state that ends on a whole record, as the spec wants it. Answers that length.
-fn settle(
-    spec: &FileSpec,
-    disk: &mut Disk,
-    metadata: &Metadata,
-    lock: &OsLock,
-    encoder: &Encoder,
-    created: bool,
-) -> Result<(u64, OpenReport), OpenError> {
-    let path = &spec.path;
-    let bytes = metadata.len();
-    let mut report = OpenReport {
-        records_before: Some(0),
-        bytes_before: 0,
-        torn: None,
-        replaced_bytes: 0,
-        created,
-        header_written: false,
-        bytes_read: 0,
-    };
-    match spec.if_exists {
-        _ if bytes == 0 => return Ok((0, report)),
-        IfExists::Refuse => {
-            return Err(OpenError::Exists { path: path.clone(), bytes });
-        }
-        IfExists::Replace => {
-            crate::storage::Storage::truncate(disk, 0).map_err(io_error("empty", path))?;
-            report.replaced_bytes = bytes;
-            return Ok((0, report));
-        }
-        IfExists::Append => {}
-    }
-    let found = tail::examine(disk, bytes, &spec.format, spec.record_bytes_max).map_err(io_error("read", path))?;
-    let end = found.last_record_end;
-    assert!(end <= bytes, "a record ends within its file");
-    if end < bytes && lock.mark() != Some(&identity::written_mark(metadata)) {
-        return Err(OpenError::ForeignTail { path: path.clone(), last_record_end: end, bytes });
-    }
-    report.records_before = accept_rows(spec, encoder, &found)?;
-    report.bytes_before = end;
-    report.bytes_read = found.bytes_read;
-    if end < bytes {
-        report.torn = Some(repair(path, disk, metadata, end)?);
-    }
-    Ok((end, report))
+/// Which file a lock file vouches for, and whether it was written under fences.
+fn written_mark(status: &Status, fenced: bool) -> String {
+    format!("wrote {}{}", Birth::of(status), if fenced { FENCED } else { "" })
 }
 
-/// Checks the first row of a csv file, and answers how many records follow the header.
-fn accept_rows(spec: &FileSpec, encoder: &Encoder, found: &Found) -> Result<Option<u64>, OpenError> {
-    let (header, scanned) = match (&spec.format, &found.csv) {
-        (Format::Csv { header }, Some(scanned)) => (header, scanned),
-        (Format::Csv { .. }, None) | (Format::Lines, _) => return Ok(None),
-    };
-    if found.last_record_end == 0 {
-        return Ok(Some(0));
-    }
-    if header.is_empty() {
-        if let Some(columns) = scanned.columns {
-            encoder.fix_columns(columns);
-        }
-        return Ok(Some(scanned.rows));
-    }
-    let first_row = first_row(scanned);
-    let same = scanned.first_row_whole && first_row.iter().eq(header.iter().map(String::as_bytes));
-    if !same {
-        return Err(OpenError::HeaderMismatch {
-            path: spec.path.clone(),
-            expected: header.clone(),
-            found: first_row.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect(),
-        });
-    }
-    encoder.fix_columns(header.len());
-    Ok(Some(scanned.rows - 1))
+const FENCED: &str = " fenced";
+
+/// Whether the sidecar says that the file is ours.
+pub(crate) fn says_ours(lock: &dyn Held, status: &Status) -> bool {
+    lock.mark().is_some_and(|mark| mark.strip_suffix(FENCED).unwrap_or(mark) == written_mark(status, false))
 }
 
-/// The fields of the first row; none if the file has no row.
-fn first_row(scanned: &Scanned) -> csv::ByteRecord {
-    let mut row = csv::ByteRecord::new();
-    if scanned.columns.is_some() {
-        csv::ReaderBuilder::new()
-            .has_headers(false)
-            .from_reader(scanned.first_row.as_slice())
-            .read_byte_record(&mut row)
-            .expect("bytes in memory are read without an error");
-    }
-    row
+/// Whether the sidecar says that there have been fences.
+pub(crate) fn says_fenced(lock: &dyn Held) -> bool {
+    lock.mark().is_some_and(|mark| mark.ends_with(FENCED))
 }
 
-fn repair(path: &Path, disk: &mut Disk, metadata: &Metadata, last_record_end: u64) -> Result<Torn, OpenError> {
-    let torn_path = beside(path, ".torn");
-    let failed = |source| OpenError::Repair { path: path.to_owned(), torn_path: torn_path.clone(), source };
-    // The torn bytes are no more public than the file they come from.
-    let torn = fs::OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(metadata.mode() & 0o666)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(&torn_path)
-        .map_err(failed)?;
-    check_regular(&torn_path, &torn.metadata().map_err(failed)?)?;
-    let bytes = metadata.len();
-    tail::move_to(&mut Disk(torn), disk, last_record_end, bytes, || sync_directory_of(&torn_path)).map_err(failed)?;
-    Ok(Torn { bytes: bytes - last_record_end, saved_to: torn_path })
-}
-
-fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    File::open(parent)?.sync_all()
+/// Has the sidecar say so.
+pub(crate) fn say_fenced(lock: &mut dyn Held) -> Result<(), OsLockError> {
+    let mark = lock.mark().unwrap_or_default().to_owned();
+    if mark.ends_with(FENCED) { Ok(()) } else { lock.set_mark(&(mark + FENCED)) }
 }
 
 /// Says in the sidecar that we write to this file, so that a later run may cut what we leave torn.
-fn vouch(lock: &mut OsLock, metadata: &Metadata) -> Result<(), OpenError> {
-    let mark = identity::written_mark(metadata);
+pub(crate) fn vouch(lock: &mut dyn Held, status: &Status, fenced: bool) -> Result<(), OpenError> {
+    let mark = written_mark(status, fenced);
     if lock.mark() != Some(&mark) {
         lock.set_mark(&mark)?;
     }
@@ -387,6 +455,6 @@ fn already_open(path: &Path, open_as: PathBuf) -> OpenError {
     OpenError::AlreadyOpen { path: path.to_owned(), open_as }
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError {
     move |source| OpenError::Io { action, path: path.to_owned(), source }
 }

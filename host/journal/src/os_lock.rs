@@ -26,8 +26,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::OFlags;
+
+use crate::storage::Held;
 
 /// A note is a few short lines; no more than this is read from a sidecar that anybody may have written.
 const NOTE_BYTES_MAX: u64 = 4096;
@@ -174,6 +177,45 @@ impl Drop for OsLock {
     fn drop(&mut self) {
         if let Err(error) = uninterrupted(|| fs2::FileExt::unlock(&self.file)) {
             tracing::warn!(path = %self.path.display(), %error, "a lock file could not be unlocked");
+        }
+    }
+}
+
+impl Held for OsLock {
+    fn mark(&self) -> Option<&str> {
+        OsLock::mark(self)
+    }
+
+    fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError> {
+        OsLock::set_mark(self, mark)
+    }
+}
+
+/// The lock of a data file itself, held beside that of its sidecar: if somebody removes the sidecar, the next host makes a
+/// new one and locks it, but does not get this one. Readers do not ask for it.
+#[derive(Debug, Default)]
+pub(crate) struct DataLock {
+    held: AtomicBool,
+}
+
+impl DataLock {
+    pub(crate) fn try_acquire(&self, file: &File) -> io::Result<bool> {
+        match uninterrupted(|| fs2::FileExt::try_lock_exclusive(file)) {
+            Ok(()) => {
+                self.held.store(true, Ordering::Relaxed);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As for the sidecar, closing is not enough.
+    pub(crate) fn release(&self, file: &File) {
+        if self.held.swap(false, Ordering::Relaxed)
+            && let Err(error) = uninterrupted(|| fs2::FileExt::unlock(file))
+        {
+            tracing::warn!(%error, "a data file could not be unlocked");
         }
     }
 }

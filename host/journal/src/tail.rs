@@ -1,4 +1,4 @@
-//! What lies after the last whole record of an existing file, and how it is put aside.
+//! How a torn end is put aside.
 //!
 //! A host that dies in the middle of a write leaves a piece of a record. It is moved to `<file>.torn`, made durable there,
 //! and only then cut from the file; so at every moment the bytes are in at least one of the two. Doing it again after a
@@ -6,75 +6,44 @@
 //! same bytes torn twice in a row are there once. A repair that died while it saved leaves its piece in front.)
 
 use std::io;
+use std::path::Path;
 
-use crate::csv_scan::{Scan, Scanned};
-use crate::format::Format;
-use crate::storage::{Storage, read_exact_at, uninterrupted};
+use crate::error::OpenError;
+use crate::open::{TORN, Torn, beside, check_regular, dir_of};
+use crate::storage::{Access, Disk, Status, Storage, read_exact_at, uninterrupted};
 
-/// How much of a file is read at once.
-pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
+/// How much is copied at once.
+const CHUNK_BYTES: usize = 64 * 1024;
 
-/// What an existing file holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// Where the last whole record ends.
-    pub(crate) last_record_end: u64,
-    /// How much had to be read to know it.
-    pub(crate) bytes_read: u64,
-    /// What else is known if it is a csv file.
-    pub(crate) csv: Option<Scanned>,
-}
-
-/// Finds the last record end of a file of `len` bytes. For lines that costs the tail, for csv the whole file: whether a
-/// newline is inside quotes depends on every quote before it.
-pub(crate) fn examine(
-    storage: &mut dyn Storage,
+/// Cuts `data`, which has `len` bytes, at `end`; what is behind it goes to the file of torn bytes.
+pub(crate) fn put_aside(
+    disk: &dyn Disk,
+    path: &Path,
+    data: &dyn Storage,
+    status: &Status,
+    end: u64,
     len: u64,
-    format: &Format,
-    first_row_kept_max: usize,
-) -> io::Result<Found> {
-    match format {
-        Format::Lines => last_newline(storage, len),
-        Format::Csv { .. } => scan_csv(storage, len, first_row_kept_max),
-    }
-}
-
-fn last_newline(storage: &mut dyn Storage, len: u64) -> io::Result<Found> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut end = len;
-    let mut last_record_end = 0;
-    while end > 0 {
-        let start = end.saturating_sub(CHUNK_BYTES as u64);
-        let piece = piece_of(&mut chunk, end - start);
-        read_exact_at(storage, piece, start)?;
-        end = start;
-        if let Some(at) = piece.iter().rposition(|&byte| byte == b'\n') {
-            last_record_end = start + at as u64 + 1;
-            break;
+    reason: String,
+) -> Result<Torn, OpenError> {
+    let torn_path = beside(path, TORN);
+    let failed = |source| OpenError::Repair { path: path.to_owned(), torn_path: torn_path.clone(), source };
+    let torn = match disk.look(&torn_path).map_err(failed)? {
+        Some(status) => {
+            check_regular(&torn_path, &status)?;
+            disk.open(&torn_path, Access::Append).map_err(failed)?
         }
-    }
-    Ok(Found { last_record_end, bytes_read: len - end, csv: None })
-}
-
-fn scan_csv(storage: &mut dyn Storage, len: u64, first_row_kept_max: usize) -> io::Result<Found> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut scan = Scan::new(first_row_kept_max);
-    let mut start = 0;
-    while start < len {
-        let piece = piece_of(&mut chunk, len - start);
-        read_exact_at(storage, piece, start)?;
-        scan.feed(piece);
-        start += piece.len() as u64;
-    }
-    let scanned = scan.finish();
-    Ok(Found { last_record_end: scanned.last_record_end, bytes_read: len, csv: Some(scanned) })
+        // The torn bytes are no more public than the file they come from.
+        None => disk.open(&torn_path, Access::CreateAppend { mode: status.mode & 0o666 }).map_err(failed)?,
+    };
+    move_to(&*torn, data, end, len, || disk.sync_dir(dir_of(&torn_path))).map_err(failed)?;
+    Ok(Torn { offset: end, bytes: len - end, reason, saved_to: torn_path })
 }
 
 /// Moves the bytes from `last_record_end` to `len` from `data` to the end of `torn`, in an order that survives a crash
 /// between any two steps. `name_durable` makes the name of `torn` durable in its directory.
 pub(crate) fn move_to(
-    torn: &mut dyn Storage,
-    data: &mut dyn Storage,
+    torn: &dyn Storage,
+    data: &dyn Storage,
     last_record_end: u64,
     len: u64,
     mut name_durable: impl FnMut() -> io::Result<()>,
@@ -99,7 +68,7 @@ pub(crate) fn move_to(
 }
 
 /// Whether `torn` ends with the tail of `data` already, because a repair died before it could cut.
-fn ends_with(torn: &mut dyn Storage, torn_len: u64, data: &mut dyn Storage, from: u64, to: u64) -> io::Result<bool> {
+fn ends_with(torn: &dyn Storage, torn_len: u64, data: &dyn Storage, from: u64, to: u64) -> io::Result<bool> {
     let Some(torn_from) = torn_len.checked_sub(to - from) else {
         return Ok(false);
     };
@@ -118,7 +87,7 @@ fn ends_with(torn: &mut dyn Storage, torn_len: u64, data: &mut dyn Storage, from
     Ok(true)
 }
 
-fn copy(torn: &mut dyn Storage, data: &mut dyn Storage, from: u64, to: u64) -> io::Result<()> {
+fn copy(torn: &dyn Storage, data: &dyn Storage, from: u64, to: u64) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut at = from;
     while at < to {

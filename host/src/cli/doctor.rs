@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::Args;
-use lockkeeper::{AppendSpec, FileSpec, Format, JobSpec, LockSpec, Runtime, RuntimeConfig};
+use lockkeeper::{AppendSpec, Durability, FileSpec, Format, JobSpec, LockSpec, Runtime, RuntimeConfig};
 
 use super::build::installed_targets;
 use super::options::HostOptions;
@@ -80,7 +80,12 @@ fn files() -> Finding {
     let runtime = runtime.map_err(|error| error.to_string())?;
     let file = FileSpec::new(dir.path().join("doctor"), Format::Lines, "lockkeeper doctor");
     let spec = || JobSpec {
-        files: vec![AppendSpec { name: "doctor".to_owned(), file: file.clone(), requires_lock: None }],
+        files: vec![AppendSpec {
+            name: "doctor".to_owned(),
+            file: file.clone(),
+            requires_lock: None,
+            durability: Durability::default(),
+        }],
         ..JobSpec::default()
     };
     let held = runtime.job(spec()).map_err(|error| error.to_string())?;

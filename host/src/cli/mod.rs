@@ -108,7 +108,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     match error.downcast_ref::<JobError>() {
         Some(JobError::Open { source: OpenError::Busy { .. }, .. }) => EXIT_TRY_LATER,
-        Some(JobError::Open { .. } | JobError::Fences { .. }) => EXIT_CANNOT_CREATE,
+        Some(JobError::Open { .. } | JobError::Fences { .. } | JobError::FileFences { .. }) => EXIT_CANNOT_CREATE,
         // What is wrong with the job's description itself.
         Some(_) | None => EXIT_USAGE,
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use lockkeeper::manifest::{COUNT_MAX, check_max_hold, format_of, parse_dir, parse_time};
+use lockkeeper::manifest::{COUNT_MAX, check_max_hold, format_of, parse_dir, parse_time, unknown_word};
 use lockkeeper::{
-    AfterDeath, AppendSpec, ByteSize, DirGrant, FileSpec, Format, IfExists, JobSpec, Limits, LockConfig, LockKind,
-    LockLimits, LockSpec, Name, Parents, ProcessSpec,
+    AfterDeath, AppendSpec, ByteSize, DirGrant, Durability, FileSpec, Format, IfExists, JobSpec, Limits, LockConfig,
+    LockKind, LockLimits, LockSpec, Name, Parents, ProcessSpec,
 };
 
 use super::{environment, primitives};
@@ -68,7 +68,8 @@ pub(super) struct GrantOptions {
     /// not told (`ignore`) [default: flag]
     #[arg(long, value_enum, value_name = "WHAT")]
     after_death: Option<AfterDeathOption>,
-    /// An append file; the format is `lines` or `csv` [default: by the file's ending]
+    /// An append file; the format is `lines`, `csv`, `jsonl` or `framed` [default: by the file's ending: .csv, .jsonl or
+    /// .ndjson, .lkf for framed, else lines]
     #[arg(long = "append", value_name = "NAME=FILE[:FORMAT]")]
     appends: Vec<String>,
     /// The header of a csv append file
@@ -77,6 +78,22 @@ pub(super) struct GrantOptions {
     /// What to do with an append file that is there already [default: append]
     #[arg(long, value_enum, value_name = "WHAT")]
     if_exists: Option<IfExistsOption>,
+    /// What a record in an append file survives before its append returns: nothing (`buffered`), the host's death
+    /// (`written`) or the loss of power (`synced`) [default: written]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    durability: Option<DurabilityOption>,
+    /// Bytes of an append file [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = some_bytes)]
+    max_file_bytes: Option<ByteSize>,
+    /// Records of an append file [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_file_records: Option<u64>,
+    /// What has to stay free on the file system of an append file [default: 0]
+    #[arg(long, value_name = "SIZE")]
+    reserve: Option<ByteSize>,
+    /// Allow append files on network and user-space file systems, where nothing that is said of them is promised
+    #[arg(long)]
+    allow_remote: bool,
     /// A directory; may be written in unless `:read-only`
     #[arg(long = "dir", value_name = "HOST[::GUEST][:read-only]")]
     dirs: Vec<String>,
@@ -107,6 +124,12 @@ pub(super) struct GrantOptions {
     /// Bytes of one record [default: 1MiB]
     #[arg(long, value_name = "SIZE")]
     max_record: Option<ByteSize>,
+    /// Bytes that a process may append, to all files together [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    max_append_bytes: Option<ByteSize>,
+    /// Records that a process may append, to all files together [default: no limit]
+    #[arg(long, value_name = "N")]
+    max_append_records: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -114,6 +137,13 @@ enum IfExistsOption {
     Append,
     Replace,
     Refuse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum DurabilityOption {
+    Buffered,
+    Written,
+    Synced,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -149,6 +179,15 @@ fn at_least_one(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "give a whole number, 1 or more".to_owned())
 }
 
+/// A size in which something has room.
+fn some_bytes(text: &str) -> Result<ByteSize, String> {
+    match text.parse() {
+        Ok(ByteSize(0)) => Err("a file of 0 bytes takes no record; give it more, such as 10GiB".to_owned()),
+        Ok(size) => Ok(size),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
 fn max_hold(text: &str) -> Result<Duration, String> {
     check_max_hold(parse_time(text)?)
 }
@@ -173,6 +212,11 @@ impl GrantOptions {
             check_new_name(&format!("--value {value}"), &spec.name, job.values.iter().map(|value| &value.name))?;
             job.values.push(spec);
         }
+        self.append_files(&mut job.files)?;
+        Ok(job)
+    }
+
+    fn append_files(&self, files: &mut Vec<AppendSpec>) -> anyhow::Result<()> {
         let mut headers = Vec::new();
         for header in &self.headers {
             let (name, columns) =
@@ -182,20 +226,26 @@ impl GrantOptions {
         for append in &self.appends {
             let (name, file) =
                 append.split_once('=').with_context(|| format!("--append {append}: write NAME=FILE[:FORMAT]"))?;
-            check_new_name(&format!("--append {append}"), name, job.files.iter().map(|file| &file.name))?;
+            check_new_name(&format!("--append {append}"), name, files.iter().map(|file| &file.name))?;
             let (path, format) = match file.rsplit_once(':') {
                 Some((path, "lines")) => (path, Format::Lines),
                 Some((path, "csv")) => (path, Format::Csv { header: Vec::new() }),
+                Some((path, "jsonl")) => (path, Format::Jsonl),
+                Some((path, "framed")) => (path, Format::Framed),
                 Some((path, word)) if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
-                    bail!("--append {append}: `{word}` is no format; write {name}={path}:lines or {name}={path}:csv")
+                    let unknown = unknown_word("format", word, &["lines", "csv", "jsonl", "framed"]);
+                    bail!("--append {name}={path}:{word}: {unknown}")
                 }
                 _ => (file, format_of(file.as_ref())),
             };
             let header = headers.iter().position(|(of, _)| *of == name).map(|index| headers.swap_remove(index).1);
             let format = match (format, header) {
                 (Format::Csv { .. }, Some(header)) => Format::Csv { header },
-                (Format::Lines, Some(_)) => bail!("--header {name}: {path} is a `lines` file; add :csv to --append"),
                 (format, None) => format,
+                (format, Some(_)) => {
+                    let kind = format.kind();
+                    bail!("--header {name}: {path} is a `{kind}` file; write --append {name}={path}:csv")
+                }
             };
             let mut spec = FileSpec::new(path, format, environment::command_line());
             spec.parents = Parents::Create;
@@ -207,12 +257,33 @@ impl GrantOptions {
             if let Some(max) = self.max_record {
                 spec.record_bytes_max = max.as_usize();
             }
-            job.files.push(AppendSpec { name: name.to_owned(), file: spec, requires_lock: None });
+            spec.bytes_max = self.max_file_bytes.map(|max| max.0);
+            spec.records_max = self.max_file_records;
+            spec.reserve_bytes = self.reserve.map_or(0, |size| size.0);
+            spec.allow_remote = self.allow_remote;
+            let durability = match self.durability {
+                Some(DurabilityOption::Buffered) => Durability::Buffered,
+                None | Some(DurabilityOption::Written) => Durability::Written,
+                Some(DurabilityOption::Synced) => Durability::Synced,
+            };
+            files.push(AppendSpec { name: name.to_owned(), file: spec, requires_lock: None, durability });
         }
         if let Some((name, _)) = headers.first() {
             bail!("--header {name}: there is no --append {name}=FILE");
         }
-        Ok(job)
+        let said = [
+            ("--durability", self.durability.is_some()),
+            ("--max-file-bytes", self.max_file_bytes.is_some()),
+            ("--max-file-records", self.max_file_records.is_some()),
+            ("--reserve", self.reserve.is_some()),
+            ("--allow-remote", self.allow_remote),
+        ];
+        match said.iter().find(|(_, said)| *said) {
+            Some((flag, _)) if files.is_empty() => {
+                bail!("{flag}: there is no append file that it could be said of; add --append NAME=FILE")
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What is said of all locks of the command line, for those that it can be said of.
@@ -289,6 +360,8 @@ impl GrantOptions {
             handles_max: self.max_handles.unwrap_or(default.handles_max),
             call_bytes_max: self.max_call.map_or(default.call_bytes_max, ByteSize::as_usize),
             output_bytes_max: self.max_output.map_or(default.output_bytes_max, |size| size.0),
+            append_bytes_max: self.max_append_bytes.map(|size| size.0),
+            append_records_max: self.max_append_records,
             ..default
         };
         Ok(ProcessSpec {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    Exit, Job, JobError, JobSpec, LockLimits, Process, ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stall,
-    Stdio,
+    ByteSize, CheckpointUse, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, OpenReport, Process, ProcessSpec,
+    Program, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -102,9 +102,8 @@ impl Session {
         let started = Instant::now();
         let job = self.runtime.job(plan.job).map_err(with_hint)?;
         for (name, report) in job.reports() {
-            if let Some(torn) = &report.torn {
-                let saved = torn.saved_to.display();
-                self.output.say(&format!("file {name}: {} torn bytes at its end were moved to {saved}", torn.bytes));
+            for word in found(report) {
+                self.output.say(&format!("file {name}: {word}"));
             }
         }
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -199,6 +198,31 @@ fn check_what_they_see(processes: &[(Program, ProcessSpec)]) -> anyhow::Result<(
         }
     }
     Ok(())
+}
+
+/// A file that is longer than this takes a noticeable time to read.
+const LONG_FILE_BYTES: u64 = 64 << 20;
+
+/// What is worth a word of what was found in a file when it was opened.
+fn found(report: &OpenReport) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Some(Torn { offset, bytes, reason, saved_to }) = &report.torn {
+        let saved = saved_to.display();
+        words.push(format!("{bytes} torn bytes at its end were moved to {saved} (from byte {offset} on: {reason})"));
+    }
+    let why = match report.checkpoint {
+        CheckpointUse::Used => None,
+        CheckpointUse::Missing => Some("there was no checkpoint beside it"),
+        CheckpointUse::Unreadable => Some("the checkpoint beside it could not be read"),
+        CheckpointUse::Stale => Some("the checkpoint beside it was not of this file as it is now"),
+    };
+    if let Some(why) = why.filter(|_| report.bytes_read > LONG_FILE_BYTES) {
+        words.push(format!("all of it was read ({}), as {why}", ByteSize(report.bytes_read)));
+    }
+    if let Some(IdsReport { dropped: dropped @ 1.., .. }) = report.ids {
+        words.push(format!("{dropped} record ids were dropped, as their records are not in it"));
+    }
+    words
 }
 
 /// Says which flag helps, where the library cannot know that there are flags.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use lockkeeper_journal::{AppendError, InvalidRecord};
+use lockkeeper_journal::{AppendError, InvalidRecord, Quota};
 use lockkeeper_locks::{
     AcquireError, Acquired, BrokenCause, ClaimError, ConditionError, EndCause, Mode, Previous, ReleaseError,
 };
@@ -12,7 +12,7 @@ use crate::bindings::lockkeeper::runtime::types;
 use crate::grants::GrantedFile;
 use crate::name::NameError;
 use crate::observe::Waiting;
-use crate::process::{HeldBackError, ProcessState};
+use crate::process::{AppendsExceeded, HeldBackError, ProcessState};
 
 /// Why a call of a guest does not succeed.
 #[derive(Debug)]
@@ -57,6 +57,15 @@ impl From<HeldBackError> for Refusal {
             HeldBackError::Full => Self::Guest(types::Error::Limit(types::LimitKind::FileBytes)),
             HeldBackError::Invalid(invalid) => invalid.into(),
         }
+    }
+}
+
+impl From<AppendsExceeded> for Refusal {
+    fn from(error: AppendsExceeded) -> Self {
+        Self::Guest(types::Error::Limit(match error {
+            AppendsExceeded::Bytes { .. } => types::LimitKind::FileBytes,
+            AppendsExceeded::Records { .. } => types::LimitKind::FileRecords,
+        }))
     }
 }
 
@@ -117,7 +126,16 @@ impl From<InvalidRecord> for Refusal {
             InvalidRecord::TooLong { .. } | InvalidRecord::BatchTooLong { .. } => {
                 types::Error::Limit(types::LimitKind::RecordBytes)
             }
-            other => types::Error::InvalidArgument(other.to_string()),
+            InvalidRecord::EmptyBatch
+            | InvalidRecord::LineBreak { .. }
+            | InvalidRecord::NoFields
+            | InvalidRecord::Columns { .. }
+            | InvalidRecord::StrayQuote { .. }
+            | InvalidRecord::UnclosedQuote
+            | InvalidRecord::NotUtf8 { .. }
+            | InvalidRecord::NotRows
+            | InvalidRecord::Nul { .. }
+            | InvalidRecord::NotJson { .. } => types::Error::InvalidArgument(error.to_string()),
         })
     }
 }
@@ -144,6 +162,12 @@ impl Refusal {
             AppendError::Io { source, .. } => types::Error::Io(io_code(source)),
             AppendError::Changed { .. } => types::Error::Io(types::IoCode::Changed),
             AppendError::Latched { .. } => types::Error::Io(types::IoCode::Latched),
+            AppendError::Limit { quota, .. } => match quota {
+                Quota::Bytes => types::Error::Limit(types::LimitKind::FileBytes),
+                Quota::Records => types::Error::Limit(types::LimitKind::FileRecords),
+                // For the guest, space that it may not use is space that is not there.
+                Quota::Reserve => types::Error::Io(types::IoCode::NoSpace),
+            },
         })
     }
 }

@@ -108,6 +108,18 @@ pub enum JobError {
         /// Why.
         source: CounterError,
     },
+    /// It cannot be noted beside a file which fences may come, so a restart could not refuse them.
+    #[error(
+        "file `{file}`: the fences of lock `{lock}` cannot be noted beside it: {source}; see to its disk and directory"
+    )]
+    FileFences {
+        /// The file.
+        file: Name,
+        /// The lock that it requires.
+        lock: Name,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file cannot be opened.
     #[error("file `{file}`: {source}")]
     Open {

@@ -91,20 +91,22 @@ impl Job {
             let checked_name = checked(Kind::File, name)?;
             AppendFile::check(file).map_err(|source| JobError::Open { file: checked_name, source })?;
         }
-        for AppendSpec { name, file, requires_lock } in spec.files {
+        for AppendSpec { name, file: file_spec, requires_lock, durability } in spec.files {
             let name = checked(Kind::File, &name)?;
             if rights.files.contains_key(&name) {
                 return Err(JobError::Twice { kind: Kind::File, name });
             }
             let requires = required(Kind::File, &name, requires_lock, &rights)?;
-            let opened = AppendFile::open(&file);
+            let opened = AppendFile::open(&file_spec);
             let (file, report) = opened.map_err(|source| JobError::Open { file: name.clone(), source })?;
             let file = Arc::new(file);
             if let Some(lock) = &requires {
-                lock.bind(Bound::File(Arc::downgrade(&file)));
+                let bound = lock.bind_file(&file);
+                bound.map_err(|source| JobError::FileFences { file: name.clone(), lock: lock.name.clone(), source })?;
             }
             reports.push((name.clone(), report));
-            rights.files.insert(name.clone(), Arc::new(GrantedFile { name, file, requires }));
+            let granted = GrantedFile { name: name.clone(), file, requires, durability, has_ids: file_spec.ids };
+            rights.files.insert(name, Arc::new(granted));
         }
         let locks = rights.locks.values().cloned().collect();
         let watch = Arc::new(Watch::new(host.scope.table().clone(), host.events.clone(), locks));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockkeeper_journal::FileSpec;
+use lockkeeper_journal::{Durability, FileSpec};
 use lockkeeper_locks::{Kind, LockConfig, Parties, QueueConfig, Scalar, Scalars, SemaphoreKind};
 
 /// What a job has.
@@ -107,6 +107,8 @@ pub struct AppendSpec {
     pub file: FileSpec,
     /// The lock without which nobody may write to it.
     pub requires_lock: Option<String>,
+    /// What a record survives before its append returns, unless the process asks for something else.
+    pub durability: Durability,
 }
 
 /// Whether something of this kind is held by owners, so that a hold can last too long.

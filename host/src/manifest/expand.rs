@@ -1,14 +1,13 @@
 //! From what a manifest says to what a host opens and starts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use lockkeeper_journal::{FileSpec, Format, IfExists, Parents};
 use lockkeeper_locks::Limits as LockLimits;
 use toml::Spanned;
 
 use super::diagnose::{at, unknown_word};
-use super::{FileTable, FormatName, IfExistsName, JobLimitsTable, LimitsTable, Manifest, ManifestError, ProcessTable};
-use crate::job::{AppendSpec, JobSpec};
+use super::{JobLimitsTable, LimitsTable, Manifest, ManifestError, ProcessTable};
+use crate::job::JobSpec;
 use crate::name::Name;
 use crate::process::{Access, DirGrant, Limits, ProcessSpec};
 
@@ -54,7 +53,7 @@ impl Manifest {
         }
         for (name, file) in &self.file {
             self.check_name(name)?;
-            job.files.push(self.file_spec(name, file, holder)?);
+            job.files.push(file.plan(self, name, holder)?);
         }
         let mut processes = Vec::new();
         for (index, process) in self.process.iter().enumerate() {
@@ -117,34 +116,6 @@ impl Manifest {
             return Ok(name.get_ref().clone());
         }
         Err(at(&self.source, name.span(), unknown_word(kind, name.get_ref(), &known)))
-    }
-
-    fn file_spec(&self, name: &Spanned<String>, file: &FileTable, holder: &str) -> Result<AppendSpec, ManifestError> {
-        let requires_lock = match &file.requires_lock {
-            Some(lock) => Some(self.exclusive("a file", lock)?),
-            None => None,
-        };
-        let format = match (file.format, &file.header) {
-            (Some(FormatName::Lines), Some(_)) => {
-                let message = "a `lines` file has no header; take `header` away, or write format = \"csv\"".to_owned();
-                return Err(at(&self.source, name.span(), message));
-            }
-            (Some(FormatName::Lines), None) => Format::Lines,
-            (Some(FormatName::Csv), header) => Format::Csv { header: header.clone().unwrap_or_default() },
-            (None, Some(header)) => Format::Csv { header: header.clone() },
-            (None, None) => format_of(&file.path),
-        };
-        let mut spec = FileSpec::new(self.resolve(&file.path), format, holder);
-        spec.parents = Parents::Create;
-        spec.if_exists = match file.if_exists {
-            IfExistsName::Append => IfExists::Append,
-            IfExistsName::Replace => IfExists::Replace,
-            IfExistsName::Refuse => IfExists::Refuse,
-        };
-        if let Some(max) = file.record_max {
-            spec.record_bytes_max = max.as_usize();
-        }
-        Ok(AppendSpec { name: name.get_ref().clone(), file: spec, requires_lock })
     }
 
     fn plan_process(&self, process: &ProcessTable, planned: &mut Vec<PlannedProcess>) -> Result<(), ManifestError> {
@@ -217,14 +188,6 @@ pub fn parse_dir(text: &str) -> Result<DirGrant, String> {
     Ok(DirGrant { host: host.into(), guest: guest.to_owned(), access })
 }
 
-/// A file is `csv` if its name says so, else `lines`.
-pub fn format_of(path: &Path) -> Format {
-    match path.extension() {
-        Some(extension) if extension.eq_ignore_ascii_case("csv") => Format::Csv { header: Vec::new() },
-        _ => Format::Lines,
-    }
-}
-
 /// Puts a process's own rank and the size of its group where a text says `{rank}` and `{count}`.
 pub fn expand(text: &str, rank: u32, count: u32) -> String {
     text.replace("{rank}", &rank.to_string()).replace("{count}", &count.to_string())
@@ -245,5 +208,7 @@ fn limits(table: &LimitsTable) -> Limits {
     if let Some(output) = table.output {
         limits.output_bytes_max = output.0;
     }
+    limits.append_bytes_max = table.append_bytes.map(|max| max.0);
+    limits.append_records_max = table.append_records;
     limits
 }

@@ -5,6 +5,7 @@
 
 mod diagnose;
 mod expand;
+mod file;
 mod lock;
 mod value;
 
@@ -22,7 +23,9 @@ use crate::byte_size::{ByteSize, ByteSizeError};
 pub use crate::job::{MAX_HOLD_MAX, check_max_hold};
 use crate::process::Placement;
 pub use diagnose::{ManifestError, unknown_word};
-pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, expand, format_of, parse_dir};
+pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, expand, parse_dir};
+use file::FileTable;
+pub use file::format_of;
 use lock::LockTable;
 pub use lock::QUEUE_DEFAULT;
 use value::ValueTable;
@@ -56,35 +59,6 @@ pub struct Manifest {
 struct Source {
     path: PathBuf,
     text: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct FileTable {
-    path: PathBuf,
-    format: Option<FormatName>,
-    header: Option<Vec<String>>,
-    requires_lock: Option<Spanned<String>>,
-    #[serde(default)]
-    if_exists: IfExistsName,
-    #[serde(default, deserialize_with = "size")]
-    record_max: Option<ByteSize>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum FormatName {
-    Lines,
-    Csv,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum IfExistsName {
-    #[default]
-    Append,
-    Replace,
-    Refuse,
 }
 
 #[derive(Debug, Deserialize)]
@@ -158,6 +132,9 @@ struct LimitsTable {
     call: Option<ByteSize>,
     #[serde(default, deserialize_with = "size")]
     output: Option<ByteSize>,
+    #[serde(default, deserialize_with = "size")]
+    append_bytes: Option<ByteSize>,
+    append_records: Option<u64>,
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

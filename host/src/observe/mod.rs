@@ -81,7 +81,8 @@ pub enum Event {
         /// The circle that the request would have closed, from that process on.
         circle: Vec<Waiting>,
     },
-    /// The disk, or somebody who changed the file, failed an append. Nothing of the record is in the file.
+    /// An append failed: because of the disk, of somebody who changed the file, or of a quota. Nothing of the record is in
+    /// the file, unless it is a sync that failed: then it may be.
     AppendFailed {
         /// Which process.
         process: ProcessId,

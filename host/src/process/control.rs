@@ -36,6 +36,8 @@ pub(crate) struct Control {
 struct State {
     stop: Option<Stop>,
     runner: Option<Waker>,
+    /// Whether the guest has ended, and no time limit counts any more.
+    untimed: bool,
     exit: Option<Arc<Exit>>,
     joiners: Vec<Waker>,
 }
@@ -50,6 +52,9 @@ impl Control {
     pub(crate) fn stop(&self, why: Stop) {
         let runner = {
             let mut state = self.state();
+            if why == Stop::TimeLimit && state.untimed {
+                return;
+            }
             state.stop.get_or_insert(why);
             self.stopping.store(true, Ordering::SeqCst);
             state.runner.take()
@@ -57,6 +62,14 @@ impl Control {
         if let Some(runner) = runner {
             runner.wake();
         }
+    }
+
+    /// The guest has ended: its time limit is kept, whatever is still to be waited for.
+    pub(crate) fn guest_ended(&self) {
+        let mut state = self.state();
+        state.untimed = true;
+        // It may have passed between the guest's end and this.
+        state.stop = state.stop.filter(|why| *why != Stop::TimeLimit);
     }
 
     /// Becomes true once it is being ended.

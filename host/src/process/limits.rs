@@ -22,6 +22,10 @@ pub struct Limits {
     pub output_bytes_max: u64,
     /// Bytes that the process may append while they are held back for one commit at its end. Default 64 MiB.
     pub held_back_bytes_max: u64,
+    /// Bytes that the process may append to all its files together, newlines and frames included. Default: no limit.
+    pub append_bytes_max: Option<u64>,
+    /// Records that it may append to all its files together. Default: no limit.
+    pub append_records_max: Option<u64>,
 }
 
 impl Default for Limits {
@@ -33,6 +37,8 @@ impl Default for Limits {
             call_bytes_max: 2 << 20,
             output_bytes_max: 64 << 20,
             held_back_bytes_max: 64 << 20,
+            append_bytes_max: None,
+            append_records_max: None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What one guest process is: who it is, what it may use, and how it ends.
 
 mod actor;
+mod appends;
+mod commit_order;
 pub(crate) mod control;
 mod handle;
 mod held_back;
@@ -13,6 +15,8 @@ mod state;
 mod stdio;
 
 pub(crate) use actor::Actor;
+pub(crate) use appends::AppendsExceeded;
+pub use commit_order::{CommitOrder, CommitTurn};
 pub use handle::{Exit, Process};
 pub(crate) use held_back::HeldBackError;
 pub use input::InputError;

@@ -13,7 +13,9 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
+use super::commit_order::{CommitTurn, OutOfOrder};
 use super::control::{Control, Stop};
+use super::held_back::{HeldBack, Pending};
 use super::limits::MemoryExceeded;
 use super::{Exit, InputDir, Output, ProcessState};
 use crate::byte_size::ByteSize;
@@ -36,9 +38,10 @@ pub(crate) struct Prepared {
 /// Runs a process to its end and answers how it ended, with its holds released and its appends settled. It was asked
 /// for at `started`: its time limit counts from there, so its life does too.
 pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
-    let Prepared { program, mut state, control, call_bytes_max, timeout, output, inputs, watch: _ } = prepared;
+    let Prepared { program, mut state, control, call_bytes_max, timeout, output, inputs, watch } = prepared;
     let (scope, events) = (state.actor.scope.clone(), state.actor.events.clone());
     let (identity, denials) = (state.identity.clone(), state.denials.clone());
+    let turn = state.held_back.as_ref().and_then(HeldBack::turn);
     let owner = state.owner();
     let place = Place(turn::shard().and_then(|shard| u16::try_from(shard).ok()).unwrap_or_default());
     state.actor.settle_at(place);
@@ -71,25 +74,32 @@ pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
         Ok(Err(panic)) => (from_panic(&*panic), None),
         Err(stop) => (from_stop(stop, timeout), None),
     };
-    if outcome.is_success()
-        && let Some(held_back) = store.as_mut().and_then(|store| store.data_mut().held_back.take())
-        && let Err(error) = held_back.commit()
-    {
-        outcome = Outcome::HostFault { message: format!("what the process appended could not be committed: {error}") };
-    }
+    let lived = started.elapsed();
+    control.guest_ended();
+    let pending = store.as_mut().filter(|_| outcome.is_success()).and_then(|store| {
+        let held_back = store.data_mut().held_back.take()?;
+        Some(held_back.close(identity.id, &store.data().rights))
+    });
 
-    // Release first, then let the fiber and the store go: who waits for a lock need not wait for that.
+    // Release first, then let the fiber and the store go: who waits for a lock need not wait for that. Nor for the commit,
+    // which may have to wait for who waits for the lock: no file that is bound to one takes part in it.
     scope.end_owner(owner, outcome.end_cause());
     drop(call);
     drop(store);
     scope.forget_owner(owner);
     drop(inputs);
+    // Whoever waits for its turn to commit waits for no lock, and is no reason why the others should still go on.
+    watch.end(identity.id);
+
+    if let Some(error) = settle(&outcome, pending, turn, &control, &identity.name).await {
+        outcome = error;
+    }
 
     let exit = Exit {
         id: identity.id,
         name: identity.name,
         outcome,
-        lived: started.elapsed(),
+        lived,
         denials: denials.take(),
         output_dropped_bytes: output.finish(),
     };
@@ -100,6 +110,61 @@ pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
         lived: exit.lived,
     });
     exit
+}
+
+/// Commits what a process has left, in its turn, and waits until it survives what it is to survive. Answers how the process
+/// ended if not as its guest did.
+async fn settle(
+    outcome: &Outcome,
+    pending: Option<Pending>,
+    turn: Option<CommitTurn>,
+    control: &Control,
+    name: &Arc<str>,
+) -> Option<Outcome> {
+    let Some(pending) = pending else {
+        // With another end it will not commit, whoever runs it again; after this one it may.
+        if let (Outcome::ShutDown, Some(turn)) = (outcome, turn) {
+            turn.break_off(OutOfOrder::ShutDown);
+        }
+        return None;
+    };
+    if let Some(turn) = &turn {
+        let came = control.run_until_stopped(pin!(turn.come())).await;
+        let why = match came {
+            Ok(Ok(())) => None,
+            Ok(Err(OutOfOrder::ShutDown)) => Some(Outcome::ShutDown),
+            Ok(Err(OutOfOrder::Unwritten(first))) => Some(Outcome::HostFault {
+                message: format!(
+                    "what it appended was not committed, so that the records keep their order: those of {first} come before \
+                     them and could not be written"
+                ),
+            }),
+            // Its time limit is over, and so is the stall in which it took no part.
+            Err(stop) => Some(from_stop(stop, None)),
+        };
+        if let Some(why) = why {
+            if why == Outcome::ShutDown {
+                turn.break_off(OutOfOrder::ShutDown);
+            }
+            return Some(why);
+        }
+    }
+    let unsynced = match pending.commit().await {
+        Ok(unsynced) => unsynced,
+        Err(error) => {
+            if let Some(turn) = turn {
+                turn.break_off(OutOfOrder::Unwritten(name.clone()));
+            }
+            let message = format!("what the process appended could not be committed: {error}");
+            return Some(Outcome::HostFault { message });
+        }
+    };
+    // The next one may write, and share the sync.
+    drop(turn);
+    let (file, error) = unsynced.synced().await.err()?;
+    Some(Outcome::HostFault {
+        message: format!("what the process appended is in `{file}`, and the loss of power may take it: {error}"),
+    })
 }
 
 /// A panic of the host while it works for a process ends that process and no other.

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Limits, Stdio};
+use lockkeeper_journal::RecordId;
+
+use super::{CommitTurn, Limits, Stdio};
 
 /// A directory that a process sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,12 @@ pub struct ProcessSpec {
     pub stdio: Stdio,
     /// When its records go into the files.
     pub commit: Commit,
+    /// What its records are called if they are committed [at its end](Commit::AtEnd): a file that has records of that id
+    /// already gets no more, and one that it appends nothing to remembers the id. Only for files with
+    /// [`FileSpec::ids`](crate::FileSpec::ids).
+    pub commit_id: Option<RecordId>,
+    /// When it may commit, with [`Commit::AtEnd`]. None: as soon as it has ended well.
+    pub commit_turn: Option<CommitTurn>,
     /// On which shard it lives.
     pub placement: Placement,
 }

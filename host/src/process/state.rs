@@ -7,6 +7,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::actor::Actor;
+use super::appends::Appends;
 use super::held_back::HeldBack;
 use super::limits::MemoryLimiter;
 use super::spec::{Commit, ProcessSpec};
@@ -56,6 +57,7 @@ pub(crate) struct ProcessState {
     pub(crate) rights: Rights,
     pub(crate) table: ResourceTable,
     pub(crate) held_back: Option<HeldBack>,
+    pub(crate) appends: Appends,
     pub(crate) memory: MemoryLimiter,
     wasi: WasiCtx,
     /// Locks and files open now, and how many may be.
@@ -83,7 +85,7 @@ impl ProcessState {
         table.set_max_capacity(WASI_ENTRIES_MAX + limits.handles_max as usize);
         let held_back = match commit {
             Commit::EachRecord => None,
-            Commit::AtEnd => Some(HeldBack::new(limits.held_back_bytes_max)),
+            Commit::AtEnd => Some(HeldBack::new(spec)),
         };
         Self {
             actor: Actor::new(identity.id, scope, events, seat, spec.placement),
@@ -91,6 +93,7 @@ impl ProcessState {
             rights,
             table,
             held_back,
+            appends: Appends::new(limits),
             memory: MemoryLimiter::new(limits.memory_bytes_max),
             wasi,
             handles: 0,

@@ -1,5 +1,6 @@
 //! Fences that never go back, also across restarts: blocks of them are reserved on disk before one is used.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +38,15 @@ pub(crate) struct FenceStore {
 #[derive(Debug, Default)]
 pub(crate) struct TopUp(AtomicBool);
 
+/// Why no more fences can be given out.
+#[derive(Debug, thiserror::Error)]
+enum TopUpError {
+    #[error(transparent)]
+    Counter(#[from] CounterError),
+    #[error("they cannot be noted beside a file that is bound to the lock: {0}")]
+    File(#[from] io::Error),
+}
+
 impl FenceStore {
     pub(crate) fn new(dir: PathBuf) -> Self {
         Self { dir, block: FENCE_BLOCK }
@@ -45,6 +55,13 @@ impl FenceStore {
     pub(crate) fn reserve(&self, name: &Name) -> Result<FenceBlock, CounterError> {
         let range = reserve_block(&self.dir, name.as_str(), self.block)?;
         Ok(FenceBlock { start: range.start, end: range.end })
+    }
+
+    /// Reserves a block, and has the files that are bound to the lock remember it too.
+    fn reserve_for(&self, lock: &ScopedLock) -> Result<FenceBlock, TopUpError> {
+        let block = self.reserve(&lock.name)?;
+        lock.reserve_fences(block.end)?;
+        Ok(block)
     }
 
     pub(crate) fn is_low(&self, left: u64) -> bool {
@@ -59,7 +76,7 @@ impl FenceStore {
         }
         let (store, table, reserved_for) = (self.clone(), table.clone(), lock.clone());
         let started = std::thread::Builder::new().name("lockkeeper-fences".into()).spawn(move || {
-            match store.reserve(&reserved_for.name) {
+            match store.reserve_for(&reserved_for) {
                 Ok(block) => table.add_fences(reserved_for.id, block),
                 Err(error) => {
                     tracing::warn!(lock = %reserved_for.name, %error, "no fences could be reserved");

@@ -15,7 +15,8 @@ mod fences;
 mod max_hold;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use lockkeeper_journal::AppendFile;
@@ -57,9 +58,16 @@ pub(crate) struct ScopedLock {
     pub(crate) kind: Kind,
     /// How long one owner may hold it.
     pub(crate) max_hold: Option<Duration>,
-    bound: Mutex<Vec<Bound>>,
+    bonds: Mutex<Bonds>,
     top_up: fences::TopUp,
     watched: max_hold::Watched,
+}
+
+/// What hangs on a lock, and how far its fences are reserved: a file has to know of both before the first of them writes.
+#[derive(Debug)]
+struct Bonds {
+    bound: Vec<Bound>,
+    fences_end: u64,
 }
 
 /// What may be changed only under a lock.
@@ -81,9 +89,38 @@ impl Bound {
 }
 
 impl ScopedLock {
-    /// Binds a file or a value to this lock: from here on the end of a hold is settled there before the next one begins.
+    fn bonds(&self) -> MutexGuard<'_, Bonds> {
+        self.bonds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Binds a value to this lock: from here on the end of a hold is settled there before the next one begins.
     pub(crate) fn bind(&self, bound: Bound) {
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner).push(bound);
+        self.bonds().bound.push(bound);
+    }
+
+    /// Binds a file, which is told first which fences may come: this syncs.
+    pub(crate) fn bind_file(&self, file: &Arc<AppendFile>) -> io::Result<()> {
+        let end = {
+            let mut bonds = self.bonds();
+            // Whoever tops up the fences from here on tells the file of them.
+            bonds.bound.push(Bound::File(Arc::downgrade(file)));
+            bonds.fences_end
+        };
+        file.reserve_fences(end)
+    }
+
+    /// Tells the files which fences may come from now on, before any of them does: this syncs.
+    fn reserve_fences(&self, end: u64) -> io::Result<()> {
+        let files: Vec<_> = {
+            let mut bonds = self.bonds();
+            bonds.fences_end = bonds.fences_end.max(end);
+            let file = |bound: &Bound| match bound {
+                Bound::File(file) => file.upgrade(),
+                Bound::Value(_) | Bound::Array(_) => None,
+            };
+            bonds.bound.iter().filter_map(file).collect()
+        };
+        files.iter().try_for_each(|file| file.reserve_fences(end))
     }
 
     /// Whether it is something that can be held.
@@ -98,9 +135,9 @@ impl ScopedLock {
         // Collected first: a write in flight is waited for, and that must not happen under a mutex of this module.
         let (mut files, mut values, mut arrays) = (Vec::new(), Vec::new(), Vec::new());
         {
-            let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-            bound.retain(|bound| !bound.is_gone());
-            for bound in &*bound {
+            let mut bonds = self.bonds();
+            bonds.bound.retain(|bound| !bound.is_gone());
+            for bound in &bonds.bound {
                 match bound {
                     Bound::File(file) => files.extend(file.upgrade()),
                     Bound::Value(value) => values.extend(value.upgrade()),
@@ -159,7 +196,7 @@ impl ProcessScope {
             name,
             kind,
             max_hold,
-            bound: Mutex::default(),
+            bonds: Mutex::new(Bonds { bound: Vec::new(), fences_end: block.end }),
             top_up: fences::TopUp::default(),
             watched: max_hold::Watched::default(),
         });

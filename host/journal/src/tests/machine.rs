@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 
-use crate::csv_scan::{Scan, Scanned, one_record};
+use crate::csv_scan::one_record;
+use crate::scan::{FormatKind, Found, Scan, Start};
 
-fn scan(bytes: &[u8]) -> Scanned {
-    let mut scan = Scan::new(usize::MAX);
+fn scan(bytes: &[u8]) -> Found {
+    let mut scan = Scan::new(FormatKind::Csv, Start::default());
     scan.feed(bytes);
     scan.finish()
 }
@@ -32,16 +33,16 @@ proptest! {
     #[test]
     fn rows_and_columns_of_any_bytes_are_those_of_the_csv_crate(text in csv_like()) {
         let found = scan(text.as_bytes());
-        let end = usize::try_from(found.last_record_end).unwrap();
-        let rows = rows_of(&text.as_bytes()[..end]);
-        prop_assert_eq!(found.rows, rows.len() as u64);
+        let whole = usize::try_from(found.end).unwrap();
+        let rows = rows_of(&text.as_bytes()[..whole]);
+        prop_assert_eq!(found.records, rows.len() as u64);
         prop_assert_eq!(found.columns, rows.first().map(csv::ByteRecord::len));
         // What lies behind is no whole record: a newline of its own outside quotes would have ended one.
-        if end < text.len() {
+        if whole < text.len() {
             let with_more = format!("{text}\n");
             let more = scan(with_more.as_bytes());
-            let whole_now = usize::try_from(more.last_record_end).unwrap();
-            prop_assert!(whole_now == end || whole_now == with_more.len());
+            let whole_now = usize::try_from(more.end).unwrap();
+            prop_assert!(whole_now == whole || whole_now == with_more.len());
         }
     }
 
@@ -52,7 +53,7 @@ proptest! {
             let rows = rows_of(file.as_bytes());
             prop_assert_eq!(rows.len(), 3);
             prop_assert_eq!(rows[1].len(), columns);
-            prop_assert_eq!(scan(file.as_bytes()).last_record_end, file.len() as u64);
+            prop_assert_eq!(scan(file.as_bytes()).end, file.len() as u64);
         }
     }
 }

@@ -1,0 +1,333 @@
+//! `<file>.checkpoint`: how far a file was known to be whole, so that opening it after a crash costs the tail and not the
+//! file; and what must outlive its host: the fence floor, a failed sync, a batch that was being written.
+//!
+//! Two slots, at bytes 0 and 4096. A slot is text, so that a person can read it, padded to its size, with a checksum over
+//! all of it:
+//!
+//! ```text
+//! lockkeeper-checkpoint 1
+//! generation 7
+//! inode 1311 born 1763942400123456789
+//! boot 6f7e...                             (within one boot, what was written is in the page cache, synced or not)
+//! format csv columns 5
+//! latest 1048570 records 20971 sequence 1 ids 20970 tail 5b1d3e0f
+//! synced 1048000 records 20960 sequence 1 ids 20959 tail 0f3c9a11
+//! floor 2049
+//! run open syncing no latched no named yes
+//! batch 1048570 1052000                    (or `batch none`)
+//! check 2b90c1aa
+//! ```
+//!
+//! The valid slot of the higher generation counts. A slot that has been synced is not written over before the other one has
+//! been synced too: so whatever a crash tears, the last synced state is there, or a later one.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::identity::Birth;
+use crate::scan::FormatKind;
+use crate::storage::{Access, Disk, FileKind, Storage, read_exact_at, write_all_at};
+
+/// A slot's text never needs more; a test pins it.
+const SLOT_BYTES: usize = 1024;
+
+/// The slots lie on pages of their own.
+const SLOT_STRIDE: u64 = 4096;
+
+/// How much before a mark its checksum covers.
+const TAIL_BYTES: u64 = 4096;
+
+const VERSION_LINE: &str = "lockkeeper-checkpoint 1";
+
+/// A place in the file up to which everything is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Just after a whole record.
+    pub(crate) at: u64,
+    /// The records before it, a header among them.
+    pub(crate) records: u64,
+    /// The number of the next frame.
+    pub(crate) sequence: u64,
+    /// How many ids stand for records before it.
+    pub(crate) ids: u64,
+    /// The checksum of the last bytes before it.
+    pub(crate) tail: u32,
+}
+
+impl Mark {
+    /// The start of a file.
+    pub(crate) const START: Mark = Mark { at: 0, records: 0, sequence: 1, ids: 0, tail: 0 };
+
+    /// The mark of what `storage` holds before `at`.
+    pub(crate) fn of(storage: &dyn Storage, at: u64, records: u64, sequence: u64, ids: u64) -> io::Result<Mark> {
+        let from = at.saturating_sub(TAIL_BYTES);
+        let mut tail = vec![0; usize::try_from(at - from).expect("a tail is small")];
+        read_exact_at(storage, &mut tail, from)?;
+        Ok(Mark { at, records, sequence, ids, tail: if at == 0 { 0 } else { crc32c::crc32c(&tail) } })
+    }
+
+    /// Whether a file of `len` bytes still holds what it held.
+    pub(crate) fn fits(&self, storage: &dyn Storage, len: u64) -> io::Result<bool> {
+        Ok(self.at <= len && Mark::of(storage, self.at, self.records, self.sequence, self.ids)? == *self)
+    }
+}
+
+/// All that a slot says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    /// Which file it is about.
+    pub(crate) birth: Birth,
+    /// During which boot it was written; empty if the system did not say.
+    pub(crate) boot: String,
+    pub(crate) kind: FormatKind,
+    /// Of a csv file; 0 while they are not fixed.
+    pub(crate) columns: u64,
+    /// Up to here it was written.
+    pub(crate) latest: Mark,
+    /// Up to here it was synced.
+    pub(crate) synced: Mark,
+    /// No fence below it may write after a restart.
+    pub(crate) floor: u64,
+    /// Whether a host has the file open, or died with it open.
+    pub(crate) open: bool,
+    /// Whether this run has synced, so that a sync may have failed without a word left here.
+    pub(crate) syncing: bool,
+    /// Whether a sync has failed.
+    pub(crate) latched: bool,
+    /// Whether records have ids.
+    pub(crate) ids: bool,
+    /// A batch that was being written, from where to where: half of it is none of it.
+    pub(crate) batch: Option<(u64, u64)>,
+}
+
+/// The sidecar, open.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    storage: Arc<dyn Storage>,
+    generation: u64,
+    /// The slot that counts; none if there is none yet.
+    slot: Option<u64>,
+    /// Whether that one has been synced.
+    durable: bool,
+}
+
+/// What stood in a sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stood {
+    /// There was none, or an empty one.
+    Nothing,
+    /// Something, but no valid slot.
+    Unreadable,
+    /// This.
+    State(State),
+}
+
+impl Checkpoint {
+    /// Reads a sidecar without making one.
+    pub(crate) fn look(disk: &dyn Disk, path: &Path) -> io::Result<Stood> {
+        match disk.look(path)? {
+            None => Ok(Stood::Nothing),
+            Some(status) if status.kind != FileKind::Regular => Ok(Stood::Unreadable),
+            Some(_) => {
+                let storage = disk.open(path, Access::Read)?;
+                Ok(read(&*storage)?.0)
+            }
+        }
+    }
+
+    /// Opens the sidecar, or makes it.
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, mode: u32) -> io::Result<(Checkpoint, Stood)> {
+        let storage = match disk.look(path)? {
+            Some(status) if status.kind == FileKind::Regular => disk.open(path, Access::Update)?,
+            Some(_) => return Err(io::Error::other("it is not a regular file")),
+            None => disk.open(path, Access::CreateUpdate { mode })?,
+        };
+        let (stood, best) = read(&*storage)?;
+        let (generation, slot) = best.map_or((0, None), |(generation, slot)| (generation, Some(slot)));
+        // Whether the last slot was synced nobody knows, and it must not be lost.
+        if slot.is_some() {
+            storage.sync()?;
+        }
+        Ok((Checkpoint { storage, generation, slot, durable: true }, stood))
+    }
+
+    /// Writes the next state. It survives the host; power loss only after a sync.
+    pub(crate) fn write(&mut self, state: &State) -> io::Result<()> {
+        let slot = match self.slot {
+            None => 0,
+            Some(slot) if self.durable => 1 - slot,
+            Some(slot) => slot,
+        };
+        let bytes = text(self.generation + 1, state);
+        write_all_at(&*self.storage, &bytes, slot * SLOT_STRIDE)?;
+        self.generation += 1;
+        self.slot = Some(slot);
+        self.durable = false;
+        Ok(())
+    }
+
+    /// What is to be synced, and the generation that is durable then.
+    pub(crate) fn to_sync(&self) -> Option<(Arc<dyn Storage>, u64)> {
+        (!self.durable).then(|| (self.storage.clone(), self.generation))
+    }
+
+    /// A sync that began when `generation` was the last one has succeeded.
+    pub(crate) fn was_synced(&mut self, generation: u64) {
+        self.durable |= self.generation == generation;
+    }
+
+    /// Syncs it here and now.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.storage.sync()?;
+        self.durable = true;
+        Ok(())
+    }
+}
+
+/// What counts, and its generation and slot.
+fn read(storage: &dyn Storage) -> io::Result<(Stood, Option<(u64, u64)>)> {
+    let len = storage.status()?.len;
+    let mut best: Option<(u64, u64, State)> = None;
+    let mut anything = false;
+    for slot in 0..2 {
+        let from = slot * SLOT_STRIDE;
+        let there = len.saturating_sub(from).min(SLOT_BYTES as u64);
+        let mut bytes = vec![0; usize::try_from(there).expect("a slot is small")];
+        read_exact_at(storage, &mut bytes, from)?;
+        anything |= bytes.iter().any(|&byte| byte != 0);
+        if let Some((generation, state)) = parse(&bytes)
+            && best.as_ref().is_none_or(|(other, ..)| *other < generation)
+        {
+            best = Some((generation, slot, state));
+        }
+    }
+    Ok(match best {
+        Some((generation, slot, state)) => (Stood::State(state), Some((generation, slot))),
+        None if anything => (Stood::Unreadable, None),
+        None => (Stood::Nothing, None),
+    })
+}
+
+fn text(generation: u64, state: &State) -> Vec<u8> {
+    let State { birth, boot, kind, columns, latest, synced, floor, open, syncing, latched, ids, batch } = state;
+    let mark = |mark: &Mark| {
+        let Mark { at, records, sequence, ids, tail } = mark;
+        format!("{at} records {records} sequence {sequence} ids {ids} tail {tail:08x}")
+    };
+    let yes = |yes: &bool| if *yes { "yes" } else { "no" };
+    let mut text = format!(
+        "{VERSION_LINE}\ngeneration {generation}\n{birth}\nboot {boot}\nformat {kind} columns {columns}\n\
+         latest {}\nsynced {}\nfloor {floor}\nrun {} syncing {} latched {} named {}\n",
+        mark(latest),
+        mark(synced),
+        if *open { "open" } else { "closed" },
+        yes(syncing),
+        yes(latched),
+        yes(ids),
+    );
+    match batch {
+        Some((from, to)) => writeln!(text, "batch {from} {to}"),
+        None => writeln!(text, "batch none"),
+    }
+    .expect("writing to memory does not fail");
+    let check = crc32c::crc32c(text.as_bytes());
+    writeln!(text, "check {check:08x}").expect("writing to memory does not fail");
+    let mut bytes = text.into_bytes();
+    assert!(bytes.len() <= SLOT_BYTES, "a slot has room for every state");
+    bytes.resize(SLOT_BYTES, b' ');
+    bytes
+}
+
+fn parse(bytes: &[u8]) -> Option<(u64, State)> {
+    let text = str::from_utf8(bytes).ok()?.trim_end_matches(' ');
+    let mut words = text.split_ascii_whitespace();
+    let mut after = |label: &str| {
+        words.find(|word| *word == label)?;
+        words.next()
+    };
+    let batch = text.lines().find_map(|line| line.strip_prefix("batch "))?;
+    let batch = match batch.split_once(' ') {
+        Some((from, to)) => Some((from.parse().ok()?, to.parse().ok()?)),
+        None => None,
+    };
+    let number = |word: &str| word.parse::<u64>().ok();
+    let yes = |word: &str| match word {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    };
+    let generation = number(after("generation")?)?;
+    let birth = Birth { inode: number(after("inode")?)?, born: after("born")?.parse().ok()? };
+    // A system that does not say leaves nothing behind the word.
+    let boot = text.lines().find_map(|line| line.strip_prefix("boot "))?.to_owned();
+    let kind = after("format")?.parse().ok()?;
+    let columns = number(after("columns")?)?;
+    let mut mark = |label: &str| {
+        Some(Mark {
+            at: number(after(label)?)?,
+            records: number(after("records")?)?,
+            sequence: number(after("sequence")?)?,
+            ids: number(after("ids")?)?,
+            tail: u32::from_str_radix(after("tail")?, 16).ok()?,
+        })
+    };
+    let latest = mark("latest")?;
+    let synced = mark("synced")?;
+    let floor = number(after("floor")?)?;
+    let open = match after("run")? {
+        "open" => true,
+        "closed" => false,
+        _ => return None,
+    };
+    let syncing = yes(after("syncing")?)?;
+    let latched = yes(after("latched")?)?;
+    let ids = yes(after("named")?)?;
+    let state = State { birth, boot, kind, columns, latest, synced, floor, open, syncing, latched, ids, batch };
+    // Writing it anew and comparing checks every byte.
+    (self::text(generation, &state) == bytes).then_some((generation, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn largest() -> State {
+        let mark = Mark { at: u64::MAX, records: u64::MAX, sequence: u64::MAX, ids: u64::MAX, tail: u32::MAX };
+        State {
+            birth: Birth { inode: u64::MAX, born: u128::MAX },
+            boot: "b".repeat(64),
+            kind: FormatKind::Framed,
+            columns: u64::MAX,
+            latest: mark,
+            synced: mark,
+            floor: u64::MAX,
+            open: false,
+            syncing: true,
+            latched: true,
+            ids: true,
+            batch: Some((u64::MAX, u64::MAX)),
+        }
+    }
+
+    #[test]
+    fn every_state_fits_into_a_slot_and_is_read_back() {
+        let empty = State { boot: String::new(), batch: None, open: true, ..largest() };
+        for state in [largest(), empty] {
+            let bytes = text(u64::MAX, &state);
+            assert_eq!(parse(&bytes), Some((u64::MAX, state)));
+        }
+    }
+
+    #[test]
+    fn a_slot_with_a_flipped_bit_or_a_missing_end_is_none() {
+        let bytes = text(7, &largest());
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            assert_eq!(parse(&flipped), None, "byte {at}");
+            assert_eq!(parse(&bytes[..at]), None, "cut at {at}");
+        }
+    }
+}

@@ -1,0 +1,553 @@
+//! What is in an append file, and is it whole; and mending what opening it would refuse.
+//!
+//! [`check`] changes nothing, with one exception: after a sync has failed, or a host died while it synced, it reads what the
+//! disk holds past the page cache, and if that is what was written, lifts the latch. [`repair`] cuts, drops and decides
+//! where opening the file must not.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::checkpoint::{Checkpoint, Mark, State, Stood};
+use crate::error::OpenError;
+use crate::identity::{Birth, Registration};
+use crate::ids::{Ids, IdsError};
+use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, says_fenced, vouch};
+use crate::reader::detect;
+use crate::recover::{Base, Known, verify_disk};
+use crate::scan::{self, Fault, FormatKind, Found, Oddities, Scan, Start};
+use crate::storage::{Access, Disk, Held, Lock, Status, Storage, read_exact_at, uninterrupted};
+use crate::tail;
+
+/// What is beside a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointFound {
+    /// No checkpoint: opening the file reads all of it.
+    Missing,
+    /// One that cannot be read.
+    Unreadable,
+    /// That of another file, whose place this one took.
+    OfAnotherFile,
+    /// The file was changed by others since.
+    Stale,
+    /// One that fits: opening the file reads what lies behind `at`.
+    Fits {
+        /// Up to here the file is known.
+        at: u64,
+        /// Up to here it is known to be on the disk.
+        synced: u64,
+    },
+}
+
+/// What is known about the ids of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdsFound {
+    /// Ids whose records are in the file as they were written.
+    pub fitting: u64,
+    /// Ids whose records are not in the file; opening it drops them.
+    pub without_records: u64,
+    /// Entries that cannot be read.
+    pub damaged: u64,
+    /// Ids that the checkpoint counts and that are not there.
+    pub missing: u64,
+}
+
+/// What [`check`] has found.
+#[derive(Debug)]
+pub struct CheckReport {
+    /// What its records look like, as asked for or as found.
+    pub format: FormatKind,
+    /// Its length.
+    pub bytes: u64,
+    /// Up to here it is whole: opening it cuts what lies behind, unless it is refused.
+    pub whole_bytes: u64,
+    /// Why what lies behind is no whole record, if something does.
+    pub torn: Option<String>,
+    /// The records before that; in csv a header is one.
+    pub records: u64,
+    /// The columns of the first csv row.
+    pub columns: Option<usize>,
+    /// In framed: the number of the next frame.
+    pub next_sequence: Option<u64>,
+    /// Damage that hides where records end: nothing behind it could be read.
+    pub fault: Option<Fault>,
+    /// Whole records that are not what their format says: lines that are not JSON, rows with other columns.
+    pub oddities: Oddities,
+    /// Whether it was written by this program.
+    pub ours: bool,
+    /// What lies beside it.
+    pub checkpoint: CheckpointFound,
+    /// The lowest fence that may write; 0 if none was ever given out, none if it is lost.
+    pub floor: Option<u64>,
+    /// Whether a sync had failed, or a host died while it synced.
+    pub was_in_doubt: bool,
+    /// Then: the first byte at which the disk does not hold what was written. None: it does, and the file is no longer in
+    /// doubt.
+    pub not_on_disk: Option<u64>,
+    /// Its ids, if it has any.
+    pub ids: Option<IdsFound>,
+    /// What opening it for appending, in this format, would say to what is in it. None: it would be opened, and a torn end
+    /// put aside.
+    pub refused: Option<OpenError>,
+}
+
+/// In one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It ends on a whole record, and nothing is wrong with it.
+    Whole,
+    /// Its last record has no end. Opening it for appending puts that aside.
+    Torn,
+    /// Something is wrong that opening it would refuse, or that readers will stumble on.
+    Damaged,
+}
+
+impl CheckReport {
+    /// Whether it is whole.
+    pub fn verdict(&self) -> Verdict {
+        if self.refused.is_some() || self.oddities.count > 0 || (self.fault.is_some() && self.torn.is_none()) {
+            Verdict::Damaged
+        } else if self.whole_bytes < self.bytes {
+            Verdict::Torn
+        } else {
+            Verdict::Whole
+        }
+    }
+}
+
+/// What [`repair`] may do.
+#[derive(Debug, Clone, Default)]
+pub struct RepairSpec {
+    /// What the records look like; found out if it is not said.
+    pub format: Option<FormatKind>,
+    /// What to take for the lowest fence that may write. It must not be below one that is known.
+    pub fence_floor: Option<u64>,
+    /// Whether to cut the file at damage that is more than a torn end, or at a torn end that is not ours: what lies behind
+    /// goes to `<file>.torn`.
+    pub cut: bool,
+    /// What other processes are told about who has the file meanwhile.
+    pub holder: String,
+}
+
+/// What [`repair`] has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepairReport {
+    /// What the records look like.
+    pub format: FormatKind,
+    /// What was cut off, if something was.
+    pub torn: Option<Torn>,
+    /// Its length now.
+    pub bytes: u64,
+    /// Its records now; in csv a header is one.
+    pub records: u64,
+    /// The lowest fence that may write from now on.
+    pub floor: u64,
+    /// How many ids were kept and how many dropped, if it has any.
+    pub ids: Option<(u64, u64)>,
+}
+
+/// A file that nobody else writes meanwhile.
+struct InHand {
+    storage: Arc<dyn Storage>,
+    status: Status,
+    format: FormatKind,
+    lock: Option<Box<dyn Held>>,
+    _registration: Registration,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.storage.unlock();
+    }
+}
+
+/// Says what is in a file. `progress` is told how many bytes have been read of how many.
+///
+/// Reads all of it. A file that is being written is refused.
+pub fn check(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    format: Option<FormatKind>,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<CheckReport, OpenError> {
+    let disk = &**disk;
+    let held = hold(disk, path, format, Access::Read, None)?;
+    let bytes = held.status.len;
+    let stood = look(disk, path)?;
+    let nobody = NoLock;
+    let lock: &dyn Held = held.lock.as_deref().unwrap_or(&nobody);
+    let known = Known::new(disk, &stood, &held.status, lock);
+    let read = io_error("read", path);
+    let base = known.base(&*held.storage, held.format, bytes).map_err(&read)?;
+    let mut found = scan_all(&held, path, known.ours, Strictness::Strict, bytes, |done| progress(done, bytes))?;
+    let mut damage = damage(path, &base, &found, bytes);
+    let mut torn = (found.end < bytes).then(|| torn_reason(&found));
+    let looked = Ids::look(disk, &ids_path(path), &held.status).map_err(ids_error(path))?;
+    let looked = looked.filter(|(_, found)| !found.foreign);
+    if let Some((end, reason)) = earlier_cut(&base, &found, looked.as_ref().map(|(ids, _)| ids)) {
+        found = scan_all(&held, path, known.ours, Strictness::Strict, end, |_| {})?;
+        torn = Some(reason);
+    }
+    if damage.is_none() && found.end < bytes && !known.ours {
+        damage = Some(foreign_tail(path, &found, bytes));
+    }
+
+    let state = known.state.filter(|_| known.fits_file);
+    let in_doubt = state.filter(|state| in_doubt(state, known.same_boot));
+    let mut not_on_disk = None;
+    if let Some(state) = in_doubt {
+        let from = state.synced.at.min(bytes);
+        not_on_disk = verify_disk(&*held.storage, from, bytes, |done| progress(done, bytes - from)).map_err(&read)?;
+        if not_on_disk.is_none() {
+            lift(disk, path, &held, state)?;
+        }
+    }
+    let checkpoint = match (&stood, state) {
+        (Stood::Nothing, _) => CheckpointFound::Missing,
+        (Stood::Unreadable, _) => CheckpointFound::Unreadable,
+        (Stood::State(_), None) => CheckpointFound::OfAnotherFile,
+        (Stood::State(_), Some(state)) => match state.latest.fits(&*held.storage, bytes).map_err(&read)? {
+            true => CheckpointFound::Fits { at: state.latest.at, synced: state.synced.at },
+            false => CheckpointFound::Stale,
+        },
+    };
+    let framed = held.format == FormatKind::Framed;
+    let floor = match known.state {
+        Some(state) => Some(state.floor.max(found.fence_max)),
+        None if framed => Some(found.fence_max),
+        None => (!says_fenced(lock)).then_some(0),
+    };
+    let ids = match &looked {
+        Some((ids, there)) => {
+            let checked = ids.check(&*held.storage, path, 0, found.end).map_err(ids_error(path))?;
+            let missing = base.mark.ids.saturating_sub(ids.count_to(base.mark.at));
+            Some(IdsFound { fitting: checked.kept, without_records: checked.dropped, damaged: there.damaged, missing })
+        }
+        None => None,
+    };
+    // In the order in which opening it would come upon them.
+    let refused = if let Some(at) = not_on_disk {
+        Some(OpenError::NotOnDisk { path: path.to_owned(), at })
+    } else if floor.is_none() {
+        Some(OpenError::FloorLost { path: path.to_owned(), checkpoint: beside(path, CHECKPOINT) })
+    } else if damage.is_some() {
+        damage
+    } else {
+        ids.and_then(|ids| ids_broken(path, &base, &ids, looked.as_ref().and_then(|(_, there)| there.damaged_before)))
+    };
+    Ok(CheckReport {
+        format: held.format,
+        bytes,
+        whole_bytes: found.end,
+        torn,
+        records: found.records,
+        columns: found.columns,
+        next_sequence: framed.then_some(found.sequence),
+        fault: found.fault,
+        oddities: found.oddities,
+        ours: known.ours,
+        checkpoint,
+        floor,
+        was_in_doubt: in_doubt.is_some(),
+        not_on_disk,
+        ids,
+        refused,
+    })
+}
+
+/// Brings a file to a state in which it can be opened: what is no whole record goes to `<file>.torn`, ids without records
+/// are dropped, a lost floor is set, a failed sync is forgotten once the disk holds what the file says.
+pub fn repair(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    spec: &RepairSpec,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<RepairReport, OpenError> {
+    let disk = &**disk;
+    let mut held = hold(disk, path, spec.format, Access::Append, Some(&spec.holder))?;
+    let bytes = held.status.len;
+    let checkpoint_path = beside(path, CHECKPOINT);
+    let stood = look(disk, path)?;
+    let nobody = NoLock;
+    let lock: &dyn Held = held.lock.as_deref().unwrap_or(&nobody);
+    let known = Known::new(disk, &stood, &held.status, lock);
+    let framed = held.format == FormatKind::Framed;
+    if let Some(is) = known.state.filter(|_| known.fits_file).map(|state| state.kind)
+        && is != held.format
+    {
+        return Err(OpenError::OtherFormat { path: path.to_owned(), asked: held.format, is });
+    }
+    let base = known.base(&*held.storage, held.format, bytes).map_err(io_error("read", path))?;
+    let whole = |to, progress: &mut dyn FnMut(u64)| scan_all(&held, path, known.ours, Strictness::Ends, to, progress);
+    let mut found = whole(bytes, &mut |done| progress(done, bytes))?;
+    let mut reason = torn_reason(&found);
+    if !spec.cut {
+        if let Some(damage) = damage(path, &base, &found, bytes) {
+            return Err(damage);
+        }
+        if found.end < bytes && !known.ours {
+            return Err(foreign_tail(path, &found, bytes));
+        }
+    }
+    let state = known.state.filter(|_| known.fits_file);
+    if let Some(state) = state.filter(|state| in_doubt(state, known.same_boot)) {
+        let from = state.synced.at.min(bytes);
+        let differs = verify_disk(&*held.storage, from, bytes, |_| {}).map_err(io_error("read", path))?;
+        if let Some(at) = differs.filter(|at| *at < found.end) {
+            found = whole(at, &mut |_| {})?;
+            reason = format!("the disk does not hold what was written from byte {at} on");
+        }
+    }
+    let known_floor = known.state.map_or(found.fence_max, |state| state.floor.max(found.fence_max));
+    let floor = match spec.fence_floor {
+        Some(asked) if asked < known_floor => {
+            return Err(OpenError::FloorTooLow { path: path.to_owned(), asked, known: known_floor });
+        }
+        Some(asked) => asked,
+        None if known.state.is_none() && says_fenced(lock) && !framed => {
+            return Err(OpenError::FloorLost { path: path.to_owned(), checkpoint: checkpoint_path });
+        }
+        None => known_floor,
+    };
+
+    let mut ids = open_ids(disk, path, &held)?;
+    let mut ids_dropped = 0;
+    if let Some((ids, damaged)) = &mut ids {
+        let done = ids.reconcile(disk, &*held.storage, path, 0, found.end).map_err(ids_error(path))?;
+        ids_dropped = done.dropped + *damaged;
+    }
+    if let Some((end, why)) = earlier_cut(&base, &found, ids.as_ref().map(|(ids, _)| ids)) {
+        found = whole(end, &mut |_| {})?;
+        reason = why;
+        if let Some((ids, _)) = &mut ids {
+            let done = ids.reconcile(disk, &*held.storage, path, 0, found.end).map_err(ids_error(path))?;
+            ids_dropped += done.dropped;
+        }
+    }
+    let end = found.end;
+    let torn = match end < bytes {
+        true => Some(tail::put_aside(disk, path, &*held.storage, &held.status, end, bytes, reason)?),
+        false => None,
+    };
+    if let Some((ids, _)) = &mut ids {
+        ids.sync().map_err(ids_error(path))?;
+    }
+    let ids = ids.map(|(ids, _)| (ids.count(), ids_dropped));
+    uninterrupted(|| held.storage.sync()).map_err(io_error("sync", path))?;
+    let id_count = ids.map_or(0, |(kept, _)| kept);
+    let mark = Mark::of(&*held.storage, end, found.records, found.sequence, id_count);
+    let mark = mark.map_err(io_error("read", path))?;
+    let state = State {
+        birth: Birth::of(&held.status),
+        boot: disk.boot().unwrap_or_default(),
+        kind: held.format,
+        columns: found.columns.map_or(0, |columns| columns as u64),
+        latest: mark,
+        synced: mark,
+        floor,
+        open: false,
+        syncing: false,
+        latched: false,
+        ids: ids.is_some(),
+        batch: None,
+    };
+    let mode = held.status.mode & 0o666;
+    let opened = Checkpoint::open(disk, &checkpoint_path, mode).and_then(|(mut checkpoint, _)| {
+        checkpoint.write(&state)?;
+        checkpoint.sync()
+    });
+    opened.map_err(io_error("write", &checkpoint_path))?;
+    if let Some(lock) = &mut held.lock {
+        let fenced = floor > 0 || says_fenced(&**lock);
+        vouch(&mut **lock, &held.status, fenced)?;
+    }
+    Ok(RepairReport { format: held.format, torn, bytes: end, records: found.records, floor, ids })
+}
+
+/// For a file that has no sidecar: it says nothing.
+#[derive(Debug)]
+struct NoLock;
+
+impl Held for NoLock {
+    fn mark(&self) -> Option<&str> {
+        None
+    }
+
+    fn set_mark(&mut self, _mark: &str) -> Result<(), crate::os_lock::OsLockError> {
+        Ok(())
+    }
+}
+
+/// Opens a file while nobody writes it. Without a holder's name nothing is made beside it: a file without a sidecar has no
+/// writer of ours.
+fn hold(
+    disk: &dyn Disk,
+    path: &Path,
+    format: Option<FormatKind>,
+    access: Access,
+    holder: Option<&str>,
+) -> Result<InHand, OpenError> {
+    let look = || disk.look(path).map_err(io_error("examine", path));
+    let missing = || io_error("open", path)(std::io::ErrorKind::NotFound.into());
+    check_regular(path, &look()?.ok_or_else(missing)?)?;
+    let lock_path = beside(path, LOCK);
+    let has_sidecar = disk.look(&lock_path).map_err(io_error("examine", &lock_path))?.is_some();
+    let lock = match holder {
+        None if !has_sidecar => None,
+        _ => match disk.lock(&lock_path, holder.unwrap_or("a check of the file"))? {
+            Lock::Held(lock) => Some(lock),
+            Lock::Busy(holder) => return Err(OpenError::Busy { path: path.to_owned(), holder }),
+        },
+    };
+    let storage = disk.open(path, access).map_err(io_error("open", path))?;
+    let status = look()?.ok_or_else(missing)?;
+    let registration = Registration::enter(status.id, path)
+        .map_err(|open_as| OpenError::AlreadyOpen { path: path.to_owned(), open_as })?;
+    if !storage.try_lock().map_err(io_error("lock", path))? {
+        return Err(OpenError::Busy { path: path.to_owned(), holder: None });
+    }
+    let format = match format {
+        Some(format) => format,
+        None => {
+            let mut start = vec![0; usize::try_from(status.len.min(64)).expect("it is small")];
+            read_exact_at(&*storage, &mut start, 0).map_err(io_error("read", path))?;
+            match look_kind(disk, path)? {
+                Some(kind) => kind,
+                None => detect(&start, path),
+            }
+        }
+    };
+    Ok(InHand { storage, status, format, lock, _registration: registration })
+}
+
+fn look(disk: &dyn Disk, path: &Path) -> Result<Stood, OpenError> {
+    let checkpoint = beside(path, CHECKPOINT);
+    Checkpoint::look(disk, &checkpoint).map_err(io_error("read", &checkpoint))
+}
+
+/// What the checkpoint says that the records look like.
+fn look_kind(disk: &dyn Disk, path: &Path) -> Result<Option<FormatKind>, OpenError> {
+    Ok(match look(disk, path)? {
+        Stood::State(state) => Some(state.kind),
+        Stood::Nothing | Stood::Unreadable => None,
+    })
+}
+
+/// Whether what the page cache says need not be what is on the disk.
+fn in_doubt(state: &State, same_boot: bool) -> bool {
+    state.latched || (state.open && state.syncing && same_boot)
+}
+
+/// What a pass over a file looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// Where its records end.
+    Ends,
+    /// Also whether each of them is what its format says.
+    Strict,
+}
+
+fn scan_all(
+    held: &InHand,
+    path: &Path,
+    ours: bool,
+    strictness: Strictness,
+    to: u64,
+    progress: impl FnMut(u64),
+) -> Result<Found, OpenError> {
+    // We write no zeros into text, so in a file of ours they are what a power cut left.
+    let nul_from = ours.then_some(0);
+    let strict = strictness == Strictness::Strict;
+    let scan = Scan::new(held.format, Start { nul_from, strict, ..Start::default() });
+    scan::scan_storage(&*held.storage, scan, 0, to, progress).map_err(io_error("read", path))
+}
+
+/// What is more than a torn end: no crash explains it, so that opening the file would refuse it.
+fn damage(path: &Path, base: &Base, found: &Found, bytes: u64) -> Option<OpenError> {
+    let damaged = |at, what| Some(OpenError::Damaged { path: path.to_owned(), at, bytes, what });
+    match &found.fault {
+        Some(fault) if fault.offset < base.synced || !base.power_was_cut => {
+            damaged(fault.offset, fault.what.to_string())
+        }
+        _ if found.end < base.synced => {
+            damaged(found.end, "what was synced there is no whole record any more".to_owned())
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// Ids that opening the file would not rely on.
+fn ids_broken(path: &Path, base: &Base, ids: &IdsFound, damaged_before: Option<u64>) -> Option<OpenError> {
+    // What a power cut may have done to entries that were not synced, it has done.
+    let excused = base.power_was_cut && damaged_before.is_some_and(|at| at >= base.synced);
+    let reason = match ids {
+        IdsFound { damaged: damaged @ 1.., .. } if !excused => format!("{damaged} entries are damaged"),
+        IdsFound { missing: missing @ 1.., .. } => format!("{missing} are missing"),
+        IdsFound { .. } => return None,
+    };
+    Some(OpenError::Ids { path: path.to_owned(), reason })
+}
+
+fn torn_reason(found: &Found) -> String {
+    match &found.fault {
+        Some(fault) => format!("{} at byte {}", fault.what, fault.offset),
+        None => "a record without its end".to_owned(),
+    }
+}
+
+fn foreign_tail(path: &Path, found: &Found, bytes: u64) -> OpenError {
+    OpenError::ForeignTail { path: path.to_owned(), last_record_end: found.end, bytes }
+}
+
+/// Where opening the file would cut it although whole records lie behind, and why.
+fn earlier_cut(base: &Base, found: &Found, ids: Option<&Ids>) -> Option<(u64, String)> {
+    let mut end = found.end;
+    let mut reason = None;
+    if let Some((from, to)) = base.batch
+        && (base.mark.at..end).contains(&from)
+        && end < to
+    {
+        (end, reason) = (from, Some("a batch that was not written to its end"));
+    }
+    if let Some(ids) = ids.filter(|_| base.power_was_cut && base.has_ids) {
+        let covered = ids.covered_to(base.synced);
+        if covered < end {
+            (end, reason) = (covered, Some("records whose ids did not reach the disk"));
+        }
+    }
+    reason.map(|reason| (end, reason.to_owned()))
+}
+
+/// The disk holds what was written: the file may be opened again. Its marks stay as they are, so that opening it finds
+/// whatever else there is to find.
+fn lift(disk: &dyn Disk, path: &Path, held: &InHand, state: &State) -> Result<(), OpenError> {
+    let checkpoint_path = beside(path, CHECKPOINT);
+    let state = State { open: false, syncing: false, latched: false, ..state.clone() };
+    let lifted = Checkpoint::open(disk, &checkpoint_path, held.status.mode & 0o666).and_then(|(mut checkpoint, _)| {
+        checkpoint.write(&state)?;
+        checkpoint.sync()
+    });
+    lifted.map_err(io_error("write", &checkpoint_path))
+}
+
+fn ids_error(path: &Path) -> impl Fn(IdsError) -> OpenError {
+    move |error| OpenError::Ids { path: path.to_owned(), reason: error.to_string() }
+}
+
+fn ids_path(path: &Path) -> PathBuf {
+    beside(path, IDS)
+}
+
+/// The ids of the file, if it has any, and how many entries are damaged.
+fn open_ids(disk: &dyn Disk, path: &Path, held: &InHand) -> Result<Option<(Ids, u64)>, OpenError> {
+    let ids_path = ids_path(path);
+    if disk.look(&ids_path).map_err(io_error("examine", &ids_path))?.is_none() {
+        return Ok(None);
+    }
+    let opened = Ids::open(disk, &ids_path, &held.status, held.status.mode & 0o666).map_err(ids_error(path))?;
+    let (mut ids, found) = opened;
+    if found.foreign {
+        ids.forget_all(disk, &held.status).map_err(ids_error(path))?;
+        return Ok(Some((ids, 0)));
+    }
+    Ok(Some((ids, found.damaged)))
+}

@@ -1,0 +1,220 @@
+//! Group commit: whoever waits for a sync waits for the next one that covers it, and all who wait at its end share it.
+//!
+//! One sync runs at a time; those who come meanwhile are the next group. There is no timer: a group is whoever came while
+//! the one before it was being written to the disk.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use crate::error::{LatchCause, SyncError};
+use crate::file::Inner;
+use crate::storage::uninterrupted;
+
+/// Who waits for syncs, and how far they have come.
+#[derive(Debug, Default)]
+pub(crate) struct Syncs {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Up to here everything is on the disk.
+    synced: u64,
+    /// Up to here somebody wants it to be.
+    wanted: u64,
+    /// Whether a group is being written, or about to be.
+    running: bool,
+    /// Why nothing will be synced any more.
+    failed: Option<LatchCause>,
+    waiting: Vec<(u64, u64, Waker)>,
+    next_key: u64,
+    /// How often a group could not be begun, and why the last time.
+    refusals: u64,
+    refusal: String,
+}
+
+impl Syncs {
+    pub(crate) fn starting_at(synced: u64) -> Syncs {
+        Syncs { state: Mutex::new(State { synced, ..State::default() }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn synced(&self) -> u64 {
+        self.lock().synced
+    }
+
+    /// Tells everybody who waits now that this group could not be begun.
+    fn refuse_all(&self, why: &str) {
+        let waiting = {
+            let mut state = self.lock();
+            state.refusals += 1;
+            why.clone_into(&mut state.refusal);
+            state.running = false;
+            state.wanted = state.synced;
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(|(.., waker)| waker.wake());
+    }
+
+    /// Tells everybody who waits that no sync will come.
+    pub(crate) fn fail(&self, cause: &LatchCause) {
+        let waiting = {
+            let mut state = self.lock();
+            state.failed.get_or_insert_with(|| cause.clone());
+            state.running = false;
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(|(.., waker)| waker.wake());
+    }
+}
+
+/// A wait for a file's bytes to be on the disk: a future, or with [`wait`](Syncing::wait) a blocked thread. Dropping it
+/// ends the wait and changes nothing else.
+#[must_use = "nothing is known to be on the disk before this has answered"]
+#[derive(Debug)]
+pub struct Syncing {
+    inner: Arc<Inner>,
+    /// What has to be on the disk; nothing is written before it is first polled.
+    target: u64,
+    /// Its place among those who wait, and how many groups had been refused when it took that.
+    place: Option<(u64, u64)>,
+}
+
+impl Syncing {
+    pub(crate) fn new(inner: Arc<Inner>, target: u64) -> Syncing {
+        Syncing { inner, target, place: None }
+    }
+
+    /// Blocks the thread until it is known. Answers up to which byte everything is on the disk.
+    pub fn wait(self) -> Result<u64, SyncError> {
+        struct Unpark(Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut this = pin!(self);
+        loop {
+            match this.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(done) => return done,
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+}
+
+impl Future for Syncing {
+    type Output = Result<u64, SyncError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            let start = {
+                let mut state = this.inner.syncs.lock();
+                if state.synced >= this.target {
+                    return Poll::Ready(Ok(state.synced));
+                }
+                if let Some(cause) = &state.failed {
+                    let (path, cause) = (this.inner.path.clone(), cause.clone());
+                    return Poll::Ready(Err(SyncError::Latched { path, cause }));
+                }
+                let (key, refusals) = *this.place.get_or_insert_with(|| {
+                    state.next_key += 1;
+                    (state.next_key, state.refusals)
+                });
+                if refusals != state.refusals {
+                    let path = this.inner.path.clone();
+                    return Poll::Ready(Err(SyncError::Refused { path, why: state.refusal.clone() }));
+                }
+                match state.waiting.iter_mut().find(|(known, ..)| *known == key) {
+                    Some((.., waker)) => waker.clone_from(context.waker()),
+                    None => state.waiting.push((key, this.target, context.waker().clone())),
+                }
+                state.wanted = state.wanted.max(this.target);
+                !std::mem::replace(&mut state.running, true)
+            };
+            if !start {
+                return Poll::Pending;
+            }
+            let inner = this.inner.clone();
+            match this.inner.syncer.post(Box::new(move || run(&inner))) {
+                Ok(()) => return Poll::Pending,
+                // No thread to be had: then whoever comes first does it for all.
+                Err(_) => run(&this.inner),
+            }
+        }
+    }
+}
+
+impl Drop for Syncing {
+    fn drop(&mut self) {
+        if let Some((key, _)) = self.place {
+            self.inner.syncs.lock().waiting.retain(|(known, ..)| *known != key);
+        }
+    }
+}
+
+/// Syncs until nobody wants more.
+fn run(inner: &Inner) {
+    loop {
+        if !inner.group_window.is_zero() {
+            thread::sleep(inner.group_window);
+        }
+        inner.check_name();
+        let target = match inner.writer().sync_target::<std::convert::Infallible>(&inner.path) {
+            Ok(target) => target,
+            Err(error) => {
+                let cause = inner.writer().latched().cloned();
+                match cause {
+                    Some(cause) => inner.syncs.fail(&cause),
+                    // What is buffered could not be written: those who wait are told, later ones may have more luck.
+                    None => inner.syncs.refuse_all(&error.to_string()),
+                }
+                return;
+            }
+        };
+        // What a record is called goes first: a record on the disk without its id would be appended a second time.
+        let ids = target.ids.as_ref().map_or(Ok(()), |(ids, _)| uninterrupted(|| ids.sync()));
+        match ids.and_then(|()| uninterrupted(|| target.storage.sync())) {
+            Ok(()) => {}
+            Err(error) => {
+                let error = Arc::new(error);
+                inner.writer().sync_failed(&error);
+                inner.syncs.fail(&LatchCause::SyncFailed(error));
+                return;
+            }
+        }
+        let checkpoint = inner.writer().synced(&target);
+        let (woken, more) = {
+            let mut state = inner.syncs.lock();
+            state.synced = state.synced.max(target.end);
+            let synced = state.synced;
+            let woken: Vec<_> = state.waiting.extract_if(.., |(_, target, _)| *target <= synced).collect();
+            let more = state.wanted > synced;
+            state.running = more;
+            (woken, more)
+        };
+        woken.into_iter().for_each(|(.., waker)| waker.wake());
+        if let Some((storage, generation)) = checkpoint {
+            match storage.sync() {
+                Ok(()) => inner.writer().checkpoint_synced(generation),
+                Err(error) => {
+                    let error = Arc::new(error);
+                    inner.writer().sync_failed(&error);
+                    inner.syncs.fail(&LatchCause::SyncFailed(error));
+                    return;
+                }
+            }
+        }
+        if !more {
+            return;
+        }
+    }
+}

@@ -1,0 +1,635 @@
+//! What happens under a file's mutex: the check of the file, the write, the cut back to the last whole record, and the
+//! word about it in the checkpoint.
+
+use std::io;
+use std::mem;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::checkpoint::{Checkpoint, Mark, State};
+use crate::error::{AppendError, Change, LatchCause, Quota};
+use crate::file::{AppendOptions, Appended};
+use crate::format::Encoded;
+use crate::frame;
+use crate::ids::{Changes, IdEntry, Ids, IdsError};
+use crate::scan::FormatKind;
+use crate::storage::{Disk, Status, Storage, uninterrupted};
+
+/// After this much a checkpoint is written, so that at most the double of it lies behind the last one, and a record.
+const CHECKPOINT_EVERY: u64 = 512 * 1024;
+
+/// How much is kept back of appends that may be lost with the host.
+pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
+
+/// How much may be written at most before the room on the disk is looked at again.
+const ROOM_LOOK_EVERY: u64 = 16 << 20;
+
+/// What a file may not grow above.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Quotas {
+    pub(crate) bytes_max: Option<u64>,
+    pub(crate) records_max: Option<u64>,
+    /// What has to stay free on the file system.
+    pub(crate) reserve_bytes: u64,
+}
+
+/// Whether a file takes records.
+///
+/// | state | meaning | who may leave it |
+/// |---|---|---|
+/// | `Good` | the file ends on a whole record at `len`, as far as we know | a failed cut, a failed sync, a change by others |
+/// | `Latched` | its end, or what is on the disk, is not known; nothing is written | nobody; the next open decides |
+#[derive(Debug)]
+enum Health {
+    Good,
+    Latched(LatchCause),
+}
+
+/// What is behind a file's mutex.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    storage: Arc<dyn Storage>,
+    checkpoint: Checkpoint,
+    /// What the next checkpoint says, but for `latest`.
+    state: State,
+    ids: Option<Ids>,
+    health: Health,
+    /// The last good length: just after the last whole record on the file system.
+    len: u64,
+    /// The records before it, a header among them.
+    records: u64,
+    /// The number of the next frame behind it.
+    sequence: u64,
+    /// Whole records that are still to be written there.
+    buffer: Vec<u8>,
+    buffered_records: u64,
+    run_records: u64,
+    run_bytes: u64,
+    floor: u64,
+    /// Bytes written since the last checkpoint.
+    unmarked: u64,
+    /// Bytes synced since the checkpoint itself was.
+    unsynced_marks: u64,
+    quotas: Quotas,
+    header_rows: u64,
+    /// How much may be written before the room on the disk is looked at.
+    room_left: u64,
+    set_aside_bytes: u64,
+    set_aside_to: u64,
+    look_at_the_name: bool,
+    /// When the file was last looked at, and how long that is good for.
+    looked: Option<Instant>,
+    look_every: Duration,
+}
+
+/// With what a writer begins.
+pub(crate) struct Beginning {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) checkpoint: Checkpoint,
+    /// As it stands in the checkpoint now: `latest` is the end of the file.
+    pub(crate) state: State,
+    pub(crate) ids: Option<Ids>,
+    pub(crate) quotas: Quotas,
+    pub(crate) header_rows: u64,
+    pub(crate) set_aside_bytes: u64,
+    pub(crate) look_every: Duration,
+}
+
+/// How far a sync will have come, if it succeeds.
+pub(crate) struct Target {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) ids: Option<(Arc<dyn Storage>, Changes)>,
+    pub(crate) mark: Mark,
+    pub(crate) end: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(beginning: Beginning) -> Writer {
+        let Beginning { storage, checkpoint, state, ids, quotas, header_rows, set_aside_bytes, look_every } = beginning;
+        let Mark { at, records, sequence, .. } = state.latest;
+        Writer {
+            storage,
+            checkpoint,
+            floor: state.floor,
+            state,
+            ids,
+            health: Health::Good,
+            len: at,
+            records,
+            sequence,
+            buffer: Vec::new(),
+            buffered_records: 0,
+            run_records: 0,
+            run_bytes: 0,
+            unmarked: 0,
+            unsynced_marks: 0,
+            quotas,
+            header_rows,
+            room_left: 0,
+            set_aside_bytes,
+            set_aside_to: at,
+            look_at_the_name: false,
+            looked: None,
+            look_every,
+        }
+    }
+
+    /// Where the next record begins, buffered ones included.
+    pub(crate) fn end(&self) -> u64 {
+        self.len + self.buffer.len() as u64
+    }
+
+    pub(crate) fn run_records(&self) -> u64 {
+        self.run_records
+    }
+
+    pub(crate) fn run_bytes(&self) -> u64 {
+        self.run_bytes
+    }
+
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    fn id_count(&self) -> u64 {
+        self.ids.as_ref().map_or(0, Ids::count)
+    }
+
+    pub(crate) fn ids(&self) -> Option<&Ids> {
+        self.ids.as_ref()
+    }
+
+    pub(crate) fn latched(&self) -> Option<&LatchCause> {
+        match &self.health {
+            Health::Good => None,
+            Health::Latched(cause) => Some(cause),
+        }
+    }
+
+    fn healthy<E>(&self, path: &Path) -> Result<(), AppendError<E>> {
+        match self.latched() {
+            None => Ok(()),
+            Some(cause) => Err(AppendError::Latched { path: path.to_owned(), cause: cause.clone() }),
+        }
+    }
+
+    /// Nothing more is written, whatever it is.
+    pub(crate) fn latch(&mut self, cause: LatchCause) {
+        if self.latched().is_none() {
+            self.health = Health::Latched(cause);
+        }
+    }
+
+    /// Fences below this may not write from now on.
+    pub(crate) fn raise_floor(&mut self, fence: u64) {
+        self.floor = self.floor.max(fence);
+    }
+
+    /// No fence from `end` on will write before this is called again: so a restart, which cannot know the last fence that
+    /// wrote, begins there.
+    pub(crate) fn reserve_fences(&mut self, end: u64) -> io::Result<()> {
+        if end <= self.state.floor {
+            return Ok(());
+        }
+        let before = mem::replace(&mut self.state.floor, end);
+        self.mark().inspect_err(|_| self.state.floor = before)
+    }
+
+    /// Allows a fence, and sees to it that a restart knows of it.
+    fn pass<E>(&mut self, path: &Path, fence: u64) -> Result<(), AppendError<E>> {
+        if fence < self.floor {
+            return Err(AppendError::Fenced { offered: fence, current: self.floor });
+        }
+        self.reserve_fences(fence).map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+        self.floor = fence;
+        Ok(())
+    }
+
+    /// Appends records that are checked and allowed, or says why not. With `fence`, under that one.
+    pub(crate) fn append<E>(
+        &mut self,
+        path: &Path,
+        encoded: &Encoded,
+        options: &AppendOptions,
+        now: Instant,
+        guard: impl FnOnce() -> Result<Option<u64>, E>,
+    ) -> Result<Appended, AppendError<E>> {
+        self.healthy(path)?;
+        let fence = guard().map_err(AppendError::Refused)?;
+        if let Some(fence) = fence {
+            self.pass(path, fence)?;
+        }
+        if let Some(place) = options.id.and_then(|id| self.ids.as_ref().and_then(|ids| ids.get(id))) {
+            return Ok(Appended {
+                offset: place.offset,
+                len: place.len,
+                sequence: 0,
+                records: u64::from(place.records),
+                buffered: false,
+                repeated: true,
+            });
+        }
+        self.meet_quotas(path, encoded)?;
+        let sequence = self.run_records + 1;
+        let len = encoded.bytes.len() as u64;
+        // What has to be whole after the host's death, or known by its id, is not left to a buffer.
+        let buffered = options.buffered && options.id.is_none() && encoded.records == 1;
+        let offset = if buffered {
+            if self.buffer.len() + encoded.bytes.len() > BUFFER_BYTES {
+                self.flush(path)?;
+            }
+            let offset = self.end();
+            let at = self.buffer.len();
+            self.buffer.extend_from_slice(&encoded.bytes);
+            self.seal(fence, options.writer, Some(at), None);
+            self.buffered_records += encoded.records;
+            offset
+        } else {
+            self.flush(path)?;
+            // An id stands for a place, so it has to be the right one.
+            let plain = options.id.is_none() && encoded.records == 1;
+            if !(plain && self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < self.look_every)) {
+                self.check(path)?;
+                self.looked = Some(now);
+            }
+            let offset = self.len;
+            if self.state.kind == FormatKind::Framed {
+                let mut sealed = encoded.bytes.clone();
+                self.seal(fence, options.writer, None, Some(&mut sealed));
+                self.write_whole(path, &sealed, encoded.records, options)?;
+            } else {
+                self.write_whole(path, &encoded.bytes, encoded.records, options)?;
+            }
+            offset
+        };
+        self.run_records += encoded.records;
+        self.run_bytes += len;
+        Ok(Appended { offset, len, sequence, records: encoded.records, buffered, repeated: false })
+    }
+
+    /// Gives frames their numbers: those in the buffer from a byte on, or others.
+    fn seal(&mut self, fence: Option<u64>, writer: u64, in_buffer: Option<usize>, others: Option<&mut [u8]>) {
+        if self.state.kind != FormatKind::Framed {
+            return;
+        }
+        let sequence = self.sequence + self.buffered_records;
+        let fence = fence.unwrap_or(0);
+        if let Some(at) = in_buffer {
+            frame::seal(&mut self.buffer[at..], sequence, fence, writer);
+        }
+        if let Some(frames) = others {
+            frame::seal(frames, sequence, fence, writer);
+        }
+    }
+
+    /// Marks an id as done that has no records.
+    pub(crate) fn note_done<E>(&mut self, path: &Path, options: &AppendOptions) -> Result<(), AppendError<E>> {
+        self.healthy(path)?;
+        self.flush(path)?;
+        self.check(path)?;
+        let Some(id) = options.id else { return Ok(()) };
+        if self.ids.as_ref().is_some_and(|ids| ids.get(id).is_none()) {
+            self.note_id(path, &IdEntry { id, offset: self.len, len: 0, records: 0, checksum: 0 })?;
+        }
+        Ok(())
+    }
+
+    /// Writes the buffer. If that fails the buffered records stay where they are, and are tried again with the next call.
+    pub(crate) fn flush<E>(&mut self, path: &Path) -> Result<(), AppendError<E>> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.healthy(path)?;
+        self.check(path)?;
+        let buffer = mem::take(&mut self.buffer);
+        let records = mem::take(&mut self.buffered_records);
+        let written = self.write_whole(path, &buffer, records, &AppendOptions { buffered: true, ..Default::default() });
+        self.buffer = buffer;
+        match written {
+            Ok(()) => {
+                self.buffer.clear();
+                Ok(())
+            }
+            Err(error) => {
+                self.buffered_records = records;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the file is as this writer left it.
+    fn check<E>(&mut self, path: &Path) -> Result<(), AppendError<E>> {
+        let status = uninterrupted(|| self.storage.status())
+            .map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+        let what = if status.links == 0 {
+            Change::Unlinked
+        } else if status.len < self.len {
+            Change::Truncated { expected: self.len, found: status.len }
+        } else if status.len > self.len {
+            Change::Grown { expected: self.len, found: status.len }
+        } else {
+            return Ok(());
+        };
+        Err(self.changed(path, what))
+    }
+
+    /// Somebody else has changed the file.
+    pub(crate) fn changed<E>(&mut self, path: &Path, what: Change) -> AppendError<E> {
+        self.latch(LatchCause::Changed(what));
+        AppendError::Changed { path: path.to_owned(), what }
+    }
+
+    fn meet_quotas<E>(&mut self, path: &Path, encoded: &Encoded) -> Result<(), AppendError<E>> {
+        let more = encoded.bytes.len() as u64;
+        let limit = |quota, max| AppendError::Limit { path: path.to_owned(), quota, max };
+        if let Some(max) = self.quotas.bytes_max
+            && self.end().saturating_add(more) > max
+        {
+            return Err(limit(Quota::Bytes, max));
+        }
+        if let Some(max) = self.quotas.records_max {
+            let records = (self.records + self.buffered_records).saturating_sub(self.header_rows);
+            if records.saturating_add(encoded.records) > max {
+                return Err(limit(Quota::Records, max));
+            }
+        }
+        let reserve = self.quotas.reserve_bytes;
+        if reserve > 0 {
+            if self.room_left < more {
+                let room = self.storage.room().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+                let spare = room.saturating_sub(reserve).saturating_sub(self.buffer.len() as u64);
+                if spare < more {
+                    return Err(limit(Quota::Reserve, reserve));
+                }
+                // Others write there too: the less there is, the sooner it is looked at again.
+                self.room_left = (spare / 4).clamp(more, ROOM_LOOK_EVERY.max(more));
+            }
+            self.room_left -= more;
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` behind the last record, or cuts the file back.
+    pub(crate) fn write_whole<E>(
+        &mut self,
+        path: &Path,
+        bytes: &[u8],
+        records: u64,
+        options: &AppendOptions,
+    ) -> Result<(), AppendError<E>> {
+        let to = self.len + bytes.len() as u64;
+        // In a framed file the frames say themselves that they belong together.
+        let batch = records > 1 && !options.buffered && self.state.kind != FormatKind::Framed;
+        if batch || self.state.batch.is_some() {
+            self.state.batch = batch.then_some((self.len, to));
+            self.mark_lightly().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+        }
+        if let Some(id) = options.id {
+            let records =
+                u32::try_from(records).expect("a batch has fewer records than bytes, and those have a ceiling");
+            let (len, checksum) = (bytes.len() as u64, crc32c::crc32c(bytes));
+            self.note_id(path, &IdEntry { id, offset: self.len, len, records, checksum })?;
+        }
+        self.set_aside(to);
+        match self.put(bytes) {
+            Ok(()) => {
+                self.len = to;
+                self.records += records;
+                self.sequence += records;
+                // A file that has outgrown its batch is not taken for half of it, so this need not be written.
+                self.state.batch = None;
+                self.unmarked += bytes.len() as u64;
+                self.look_at_the_name |= self.unmarked >= CHECKPOINT_EVERY;
+                if self.unmarked >= CHECKPOINT_EVERY
+                    && let Err(error) = self.mark()
+                {
+                    tracing::warn!(path = %path.display(), %error, "no checkpoint could be written; opening the file will take longer");
+                }
+                Ok(())
+            }
+            Err(source) => Err(self.undo(path, source, options)),
+        }
+    }
+
+    fn note_id<E>(&mut self, path: &Path, entry: &IdEntry) -> Result<(), AppendError<E>> {
+        let Some(ids) = &mut self.ids else { return Ok(()) };
+        let Err(error) = ids.note(entry) else { return Ok(()) };
+        let broken = ids.is_broken();
+        let source = into_io(error);
+        if !broken {
+            return Err(AppendError::Io { path: path.to_owned(), source });
+        }
+        let cause = LatchCause::IdsBroken(Arc::new(source));
+        self.latch(cause.clone());
+        Err(AppendError::Latched { path: path.to_owned(), cause })
+    }
+
+    /// After a write that failed: nothing of it stays, in the file or among the ids.
+    fn undo<E>(&mut self, path: &Path, source: io::Error, options: &AppendOptions) -> AppendError<E> {
+        let cause = match self.cut_back() {
+            Err(cut) => LatchCause::CutFailed { write: Arc::new(source), cut: Arc::new(cut) },
+            Ok(()) => {
+                let taken_back = match &mut self.ids {
+                    Some(ids) if options.id.is_some() => ids.take_back(),
+                    Some(_) | None => Ok(()),
+                };
+                match taken_back {
+                    Ok(()) => return AppendError::Io { path: path.to_owned(), source },
+                    Err(error) => LatchCause::IdsBroken(Arc::new(into_io(error))),
+                }
+            }
+        };
+        self.latch(cause.clone());
+        AppendError::Latched { path: path.to_owned(), cause }
+    }
+
+    /// One write. If the kernel took a part of it without an error, one more for the rest, which either completes the
+    /// record or tells why it cannot be.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut taken = 0;
+        for _ in 0..2 {
+            let rest = &bytes[taken..];
+            let more = uninterrupted(|| self.storage.append(rest))?;
+            assert!(more <= rest.len(), "a write takes no more than it is given");
+            taken += more;
+            if taken == bytes.len() {
+                return Ok(());
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::WriteZero, format!("only {taken} of {} bytes were taken", bytes.len())))
+    }
+
+    /// Back to the last good length; an error unless the file is known to be there.
+    fn cut_back(&mut self) -> io::Result<()> {
+        // A file system that has become read-only took nothing, and cannot cut.
+        if uninterrupted(|| self.storage.status())?.len == self.len {
+            return Ok(());
+        }
+        uninterrupted(|| self.storage.truncate(self.len))?;
+        self.set_aside_to = self.len;
+        let status = uninterrupted(|| self.storage.status())?;
+        if status.len != self.len {
+            return Err(io::Error::other(format!(
+                "the file has {} bytes after it was cut to {}",
+                status.len, self.len
+            )));
+        }
+        Ok(())
+    }
+
+    /// Sets disk blocks aside for what comes, once somebody waits for syncs: then a sync need not find any.
+    fn set_aside(&mut self, to: u64) {
+        if self.set_aside_bytes == 0 || !self.state.syncing || to <= self.set_aside_to {
+            return;
+        }
+        let from = self.set_aside_to;
+        let until = to + self.set_aside_bytes;
+        if let Err(error) = self.storage.set_aside(from, until - from) {
+            // Only a help: a file system that has none, or no room, is no reason to fail.
+            tracing::debug!(%error, "no blocks were set aside");
+            self.set_aside_bytes = 0;
+        }
+        self.set_aside_to = until;
+    }
+
+    /// Writes a checkpoint of where the file is now.
+    pub(crate) fn mark(&mut self) -> io::Result<()> {
+        self.state.latest = Mark::of(&*self.storage, self.len, self.records, self.sequence, self.id_count())?;
+        self.mark_lightly()?;
+        self.unmarked = 0;
+        Ok(())
+    }
+
+    /// Writes a checkpoint without a new place in it.
+    fn mark_lightly(&mut self) -> io::Result<()> {
+        self.state.ids = self.ids.is_some();
+        self.checkpoint.write(&self.state)
+    }
+
+    /// What is to be synced so that the last checkpoint is on the disk.
+    pub(crate) fn checkpoint_to_sync(&self) -> Option<(Arc<dyn Storage>, u64)> {
+        self.checkpoint.to_sync()
+    }
+
+    /// Whether somebody should see, without the file's mutex, whether it still bears its name. Answers yes once.
+    pub(crate) fn is_time_to_look_at_the_name(&mut self) -> bool {
+        mem::take(&mut self.look_at_the_name)
+    }
+
+    /// Forgets all ids.
+    pub(crate) fn forget_ids<E>(&mut self, disk: &dyn Disk, path: &Path, data: &Status) -> Result<(), AppendError<E>> {
+        self.healthy(path)?;
+        // First that there need not be any, so that a crash in between leaves nothing to be missed.
+        (self.state.latest.ids, self.state.synced.ids) = (0, 0);
+        let noted = self.mark_lightly().and_then(|()| self.checkpoint.sync());
+        noted.map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+        match &mut self.ids {
+            Some(ids) => ids
+                .forget_all(disk, data)
+                .map_err(|error| AppendError::Io { path: path.to_owned(), source: into_io(error) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Fixes the columns in what checkpoints say.
+    pub(crate) fn fix_columns(&mut self, columns: usize) {
+        self.state.columns = columns as u64;
+    }
+
+    /// What a sync that begins now covers. The first one leaves a word on the disk beforehand: should it fail and the host
+    /// die with it, the next host must not believe the page cache.
+    pub(crate) fn sync_target<E>(&mut self, path: &Path) -> Result<Target, AppendError<E>> {
+        self.healthy(path)?;
+        self.flush(path)?;
+        let io = |source| AppendError::Io { path: path.to_owned(), source };
+        if !self.state.syncing {
+            self.state.syncing = true;
+            let noted = self.mark().and_then(|()| self.checkpoint.sync());
+            noted.map_err(|source| {
+                self.state.syncing = false;
+                io(source)
+            })?;
+        }
+        let mark = Mark::of(&*self.storage, self.len, self.records, self.sequence, self.id_count()).map_err(io)?;
+        let ids = self.ids.as_ref().filter(|ids| ids.is_dirty()).map(Ids::storage);
+        Ok(Target { storage: self.storage.clone(), ids, mark, end: self.len })
+    }
+
+    /// A sync has succeeded. Answers the checkpoint that is now to be synced, if it is time for that.
+    pub(crate) fn synced(&mut self, target: &Target) -> Option<(Arc<dyn Storage>, u64)> {
+        if self.latched().is_some() {
+            return None;
+        }
+        if let (Some(ids), Some((_, changes))) = (&mut self.ids, &target.ids) {
+            ids.synced(*changes);
+        }
+        let behind = target.mark.at.saturating_sub(self.state.synced.at);
+        self.state.synced = target.mark;
+        if behind == 0 || self.mark().is_err() {
+            return None;
+        }
+        self.unsynced_marks += behind;
+        if self.unsynced_marks < CHECKPOINT_EVERY {
+            return None;
+        }
+        self.unsynced_marks = 0;
+        self.checkpoint.to_sync()
+    }
+
+    /// The checkpoint of that generation is on the disk.
+    pub(crate) fn checkpoint_synced(&mut self, generation: u64) {
+        self.checkpoint.was_synced(generation);
+    }
+
+    /// A sync has failed: what was written since the last good one may never reach the disk, whatever a later sync says.
+    pub(crate) fn sync_failed(&mut self, error: &Arc<io::Error>) {
+        self.latch(LatchCause::SyncFailed(error.clone()));
+        if let Some(ids) = &mut self.ids {
+            ids.sync_failed();
+        }
+        self.state.latched = true;
+        if let Err(error) = self.mark_lightly().and_then(|()| self.checkpoint.sync()) {
+            // The word that syncs were under way is there since before the first one.
+            tracing::warn!(%error, "that a sync has failed could not be noted beside the file");
+        }
+    }
+
+    /// The end of the run: what is buffered is written, and the checkpoint says that nothing was under way.
+    pub(crate) fn close(&mut self, path: &Path) {
+        self.settle(path);
+        self.latch(LatchCause::Closed);
+        self.storage.unlock();
+    }
+
+    fn settle(&mut self, path: &Path) {
+        if let Err(error) = self.flush::<std::convert::Infallible>(path) {
+            let records = self.buffered_records;
+            tracing::warn!(path = %path.display(), %error, records, "buffered records are lost");
+        }
+        if self.latched().is_some() {
+            return;
+        }
+        // Never through what somebody else may have written behind our back.
+        if self.check::<std::convert::Infallible>(path).is_err() {
+            return;
+        }
+        if self.set_aside_to > self.len
+            && let Err(error) = self.storage.truncate(self.len)
+        {
+            tracing::debug!(%error, "blocks that were set aside stay with the file");
+        }
+        self.state.open = false;
+        if let Err(error) = self.mark() {
+            tracing::warn!(path = %path.display(), %error, "no checkpoint could be written; opening the file will take longer");
+        }
+    }
+}
+
+/// What the system said, where it said something.
+fn into_io(error: IdsError) -> io::Error {
+    match error {
+        IdsError::Io { source, .. } => source,
+        error => io::Error::other(error.to_string()),
+    }
+}
