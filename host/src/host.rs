@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use lockkeeper_journal::storage::Disk;
+
 use crate::ids::ProcessId;
 use crate::observe::Events;
 use crate::process::Prepared;
@@ -21,6 +23,8 @@ pub(crate) struct Host {
     /// Directories of the host's own: a guest that could write there could make itself another program, or turn fences
     /// back.
     pub(crate) own_dirs: Vec<PathBuf>,
+    /// Where the append files are.
+    pub(crate) disk: Arc<dyn Disk>,
     /// None once the host shuts down: nothing new starts then.
     shards: Mutex<Option<Shards>>,
     pub(crate) ticker: Ticker,
@@ -38,6 +42,7 @@ impl Host {
         scope: ProcessScope,
         events: Events,
         own_dirs: Vec<PathBuf>,
+        disk: Arc<dyn Disk>,
         shards: Shards,
         ticker: Ticker,
     ) -> Self {
@@ -45,6 +50,7 @@ impl Host {
             scope: Arc::new(scope),
             events,
             own_dirs,
+            disk,
             shards: Mutex::new(Some(shards)),
             ticker,
             alive: Mutex::default(),
@@ -107,6 +113,8 @@ impl Host {
     /// Ends everything, as [`crate::Runtime::shut_down`] says.
     pub(crate) fn shut_down(&self, grace: Duration) {
         drop(self.shards().take());
+        // Before the locks are: who fails because it is granted nothing must know that it was not its own doing.
+        self.alive().values().for_each(|control| control.host_ends());
         self.scope.table().shut_down();
         let deadline = Instant::now().checked_add(grace);
         let mut alive = self.alive();

@@ -62,14 +62,15 @@ mod turn;
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use ids::ProcessId;
 pub use job::{
-    AppendSpec, DEPTH_MAX, Job, JobError, JobSpec, LockKind, LockSpec, SpawnError, VALUE_BYTES_MAX, ValueContent,
-    ValueSpec,
+    AppendSpec, DEPTH_MAX, Job, JobError, JobSpec, LockKind, LockSpec, SeriesError, SpawnError, VALUE_BYTES_MAX,
+    ValueContent, ValueSpec,
 };
 pub use lockkeeper_journal::{
     AppendError, AppendFile, Appended, CheckpointUse, Durability, FileSpec, Format, FormatKind, FrameInfo, IdsReport,
     IfExists, OpenError, OpenReport, Parents, Position, Quota, RECORD_BYTES_MAX, ReadError, Reader, Record, RecordId,
     SyncError, Tail, Torn,
 };
+pub use lockkeeper_journal::{os_lock, storage};
 pub use lockkeeper_locks::{
     AfterDeath, Ask, Counters, Delivery, EndCause, Holder, Limits as LockLimits, LockConfig, LockState, LockView, Mode,
     Parties, Previous, QueueConfig, Scalar, ScalarKind, Scalars, SemaphoreKind, Waiter, Want,
@@ -77,7 +78,8 @@ pub use lockkeeper_locks::{
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use observe::Outcome;
 pub use process::{
-    Access, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputError, Limits, LineSink, Placement, Process, ProcessSpec, Stdio, Stream,
+    Access, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputError, Limits, LineSink, Placement, Process,
+    ProcessSpec, Stdio, Stream,
 };
 pub use program::{Import, Inspection, Program, ProgramError};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockkeeper_journal::storage::{Disk, LocalDisk};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine};
 
@@ -30,6 +31,9 @@ pub struct RuntimeConfig {
     pub lock_limits: lockkeeper_locks::Limits,
     /// Who is told of what happens.
     pub observer: Option<Observer>,
+    /// The disk that append files and what lies beside them are on, for tests, or for storage of your own. None: that of
+    /// this machine. The memory of fences is on that of this machine in any case.
+    pub disk: Option<Arc<dyn Disk>>,
 }
 
 /// Why a host does not start.
@@ -91,7 +95,8 @@ impl Runtime {
         };
         let (shards, threads) = Shards::start(count)?;
         let scope = ProcessScope::new(config.lock_limits, fences, events.clone());
-        let host = Host::new(scope, events, own_dirs, shards, Ticker::start(engine)?);
+        let disk = config.disk.unwrap_or_else(|| Arc::new(LocalDisk));
+        let host = Host::new(scope, events, own_dirs, disk, shards, Ticker::start(engine)?);
         Ok(Self { host: Arc::new(host), linker, cache, shards: Some(threads) })
     }
 

@@ -4,6 +4,7 @@
 //! same functions on the machine that runs them. The prefix of a program's name is its suite; each says in its header what
 //! it is for.
 
+pub mod acked;
 pub mod sync;
 
 /// Bytes of filler of the longest record.

@@ -64,8 +64,8 @@ pub struct AppendOptions<'a> {
     pub id: Option<&'a str>,
 }
 
-impl AppendOptions<'_> {
-    fn to_wit(&self) -> host::AppendOptions<'_> {
+impl<'a> AppendOptions<'a> {
+    fn to_wit(self) -> host::AppendOptions<'a> {
         host::AppendOptions { durability: self.durability.map(Durability::to_wit), id: self.id }
     }
 }
@@ -395,12 +395,7 @@ impl AppendFile {
         Position::from_wit(self.handle.position())
     }
 
-    fn append_bytes(
-        &self,
-        fence: Option<Fence>,
-        record: &[u8],
-        options: AppendOptions<'_>,
-    ) -> Result<Appended, Error> {
+    fn append_bytes(&self, fence: Option<Fence>, record: &[u8], options: AppendOptions<'_>) -> Result<Appended, Error> {
         answer(self.handle.append(record, fence.map(Fence::get), options.to_wit()))
     }
 

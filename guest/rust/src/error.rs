@@ -365,7 +365,10 @@ impl fmt::Display for Error {
                 f.write_str("the answer was lost, so this may or may not have happened: look before you repeat it")
             }
             Self::Io(code) => {
-                write!(f, "the host could not write ({code}): the record does not count as appended; the file ends on a whole one")
+                write!(
+                    f,
+                    "the host could not write ({code}): the record does not count as appended; the file ends on a whole one"
+                )
             }
             Self::Other(why) => f.write_str(why),
         }

@@ -1,7 +1,7 @@
 //! `<file>.checkpoint`: how far a file was known to be whole, so that opening it after a crash costs the tail and not the
 //! file; and what must outlive its host: the fence floor, a failed sync, a batch that was being written.
 //!
-//! Two slots, at bytes 0 and 4096. A slot is text, so that a person can read it, padded to its size, with a checksum over
+//! Three slots, at bytes 0, 4096 and 8192. A slot is text, so that a person can read it, padded to its size, with a checksum over
 //! all of it:
 //!
 //! ```text
@@ -18,8 +18,9 @@
 //! check 2b90c1aa
 //! ```
 //!
-//! The valid slot of the higher generation counts. A slot that has been synced is not written over before the other one has
-//! been synced too: so whatever a crash tears, the last synced state is there, or a later one.
+//! The valid slot of the highest generation counts. Neither that one is ever written over, nor the last one that has been
+//! synced: so whatever the death of a host tears, the last state is there, and whatever a power cut does, the last synced
+//! state is, or a later one.
 
 use std::fmt::Write as _;
 use std::io;
@@ -28,10 +29,13 @@ use std::sync::Arc;
 
 use crate::identity::Birth;
 use crate::scan::FormatKind;
-use crate::storage::{Access, Disk, FileKind, Storage, read_exact_at, write_all_at};
+use crate::storage::{Access, Disk, FileKind, Storage, read_exact_at, uninterrupted, write_all_at};
 
 /// A slot's text never needs more; a test pins it.
 const SLOT_BYTES: usize = 1024;
+
+/// One more than those that must not be lost.
+const SLOTS: u64 = 3;
 
 /// The slots lie on pages of their own.
 const SLOT_STRIDE: u64 = 4096;
@@ -109,8 +113,8 @@ pub(crate) struct Checkpoint {
     generation: u64,
     /// The slot that counts; none if there is none yet.
     slot: Option<u64>,
-    /// Whether that one has been synced.
-    durable: bool,
+    /// The last slot that has been synced.
+    durable: Option<u64>,
 }
 
 /// What stood in a sidecar.
@@ -131,7 +135,7 @@ impl Checkpoint {
             None => Ok(Stood::Nothing),
             Some(status) if status.kind != FileKind::Regular => Ok(Stood::Unreadable),
             Some(_) => {
-                let storage = disk.open(path, Access::Read)?;
+                let storage = uninterrupted(|| disk.open(path, Access::Read))?;
                 Ok(read(&*storage)?.0)
             }
         }
@@ -140,48 +144,47 @@ impl Checkpoint {
     /// Opens the sidecar, or makes it.
     pub(crate) fn open(disk: &dyn Disk, path: &Path, mode: u32) -> io::Result<(Checkpoint, Stood)> {
         let storage = match disk.look(path)? {
-            Some(status) if status.kind == FileKind::Regular => disk.open(path, Access::Update)?,
+            Some(status) if status.kind == FileKind::Regular => uninterrupted(|| disk.open(path, Access::Update))?,
             Some(_) => return Err(io::Error::other("it is not a regular file")),
-            None => disk.open(path, Access::CreateUpdate { mode })?,
+            None => uninterrupted(|| disk.open(path, Access::CreateUpdate { mode }))?,
         };
         let (stood, best) = read(&*storage)?;
         let (generation, slot) = best.map_or((0, None), |(generation, slot)| (generation, Some(slot)));
         // Whether the last slot was synced nobody knows, and it must not be lost.
         if slot.is_some() {
-            storage.sync()?;
+            uninterrupted(|| storage.sync())?;
         }
-        Ok((Checkpoint { storage, generation, slot, durable: true }, stood))
+        Ok((Checkpoint { storage, generation, slot, durable: slot }, stood))
     }
 
     /// Writes the next state. It survives the host; power loss only after a sync.
     pub(crate) fn write(&mut self, state: &State) -> io::Result<()> {
-        let slot = match self.slot {
-            None => 0,
-            Some(slot) if self.durable => 1 - slot,
-            Some(slot) => slot,
-        };
+        let taken = [self.slot, self.durable];
+        let slot =
+            (0..SLOTS).find(|slot| !taken.contains(&Some(*slot))).expect("there is one more slot than are taken");
         let bytes = text(self.generation + 1, state);
         write_all_at(&*self.storage, &bytes, slot * SLOT_STRIDE)?;
         self.generation += 1;
         self.slot = Some(slot);
-        self.durable = false;
         Ok(())
     }
 
     /// What is to be synced, and the generation that is durable then.
     pub(crate) fn to_sync(&self) -> Option<(Arc<dyn Storage>, u64)> {
-        (!self.durable).then(|| (self.storage.clone(), self.generation))
+        (self.durable != self.slot).then(|| (self.storage.clone(), self.generation))
     }
 
     /// A sync that began when `generation` was the last one has succeeded.
     pub(crate) fn was_synced(&mut self, generation: u64) {
-        self.durable |= self.generation == generation;
+        if self.generation == generation {
+            self.durable = self.slot;
+        }
     }
 
     /// Syncs it here and now.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.storage.sync()?;
-        self.durable = true;
+        uninterrupted(|| self.storage.sync())?;
+        self.durable = self.slot;
         Ok(())
     }
 }
@@ -191,7 +194,7 @@ fn read(storage: &dyn Storage) -> io::Result<(Stood, Option<(u64, u64)>)> {
     let len = storage.status()?.len;
     let mut best: Option<(u64, u64, State)> = None;
     let mut anything = false;
-    for slot in 0..2 {
+    for slot in 0..SLOTS {
         let from = slot * SLOT_STRIDE;
         let there = len.saturating_sub(from).min(SLOT_BYTES as u64);
         let mut bytes = vec![0; usize::try_from(there).expect("a slot is small")];

@@ -104,6 +104,12 @@ pub enum CounterError {
 /// Reserves the next `len` numbers of the counter `name` in `dir`, which is made (mode 0700) if it is missing. Numbers
 /// begin at [`COUNTER_START`]. Blocks the thread: for the counter's lock, and for the disk.
 pub fn reserve_block(dir: &Path, name: &str, len: u64) -> Result<Range<u64>, CounterError> {
+    reserve_block_from(dir, name, len, COUNTER_START)
+}
+
+/// [`reserve_block`], with no number below `at_least`: for who knows from elsewhere how far the numbers have gone, should
+/// the counter have been lost.
+pub fn reserve_block_from(dir: &Path, name: &str, len: u64, at_least: u64) -> Result<Range<u64>, CounterError> {
     if name.is_empty() || name.len() > COUNTER_NAME_BYTES_MAX {
         return Err(CounterError::Name { bytes: name.len(), max: COUNTER_NAME_BYTES_MAX });
     }
@@ -122,6 +128,7 @@ pub fn reserve_block(dir: &Path, name: &str, len: u64) -> Result<Range<u64>, Cou
         }
         None => COUNTER_START,
     };
+    let start = start.max(at_least);
     let end = start.checked_add(len).ok_or_else(|| CounterError::Exhausted {
         name: name.to_owned(),
         end: start,

@@ -59,6 +59,10 @@ impl State {
 
 /// How many columns `record` has, which must be one record without the newline at its end.
 pub(crate) fn one_record(record: &str) -> Result<usize, InvalidRecord> {
+    // As the first row of a file it would be a blank line to every reader.
+    if record.as_bytes() == BYTE_ORDER_MARK {
+        return Err(InvalidRecord::NoFields);
+    }
     let mut state = State::RecordStart;
     let mut columns = 1;
     for (at, &byte) in record.as_bytes().iter().enumerate() {
@@ -75,5 +79,18 @@ pub(crate) fn one_record(record: &str) -> Result<usize, InvalidRecord> {
         State::RecordStart => Err(InvalidRecord::NoFields),
         State::Quoted => Err(InvalidRecord::UnclosedQuote),
         State::FieldStart | State::Plain | State::QuoteInQuoted => Ok(columns),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_alone_is_no_record_and_before_a_field_it_is() {
+        assert_eq!(one_record("\u{feff}"), Err(InvalidRecord::NoFields));
+        assert_eq!(one_record("\u{feff}a"), Ok(1));
+        assert_eq!(one_record("\u{feff},"), Ok(2));
+        assert_eq!(one_record("\"\u{feff}\""), Ok(1));
     }
 }

@@ -159,7 +159,7 @@ pub enum OpenError {
         what: String,
     },
     /// The file was written in another format than the one that was asked for.
-    #[error("{} holds {is}, not {asked}; leave the format out, or give its own", path.display())]
+    #[error("{} was written as {is}, not as {asked}; give it its own format, or use another file", path.display())]
     OtherFormat {
         /// The data file.
         path: PathBuf,

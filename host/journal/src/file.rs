@@ -18,7 +18,7 @@ use crate::format::{Encoded, Encoder};
 use crate::identity::Registration;
 use crate::ids::RecordId;
 use crate::open::{self, FileSpec, OpenReport};
-use crate::storage::{Disk, Held, LocalDisk, Status};
+use crate::storage::{Disk, Held, LocalDisk, Status, uninterrupted};
 use crate::sync::{Syncing, Syncs};
 use crate::worker::Worker;
 use crate::writer::Writer;
@@ -181,7 +181,12 @@ impl AppendFile {
     /// Whether a file could be opened now, without emptying or repairing it. Who opens several asks this of each first,
     /// so that what refuses one costs the others nothing. It may still be refused a moment later.
     pub fn check(spec: &FileSpec) -> Result<(), OpenError> {
-        crate::open::check(&LocalDisk, spec)
+        AppendFile::check_on(&LocalDisk, spec)
+    }
+
+    /// [`check`](AppendFile::check) on a disk of your own.
+    pub fn check_on(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
+        crate::open::check(disk, spec)
     }
 
     pub(crate) fn new(parts: Parts) -> AppendFile {
@@ -269,7 +274,10 @@ impl AppendFile {
             writer.checkpoint_to_sync()
         };
         if let Some((storage, generation)) = to_sync {
-            storage.sync()?;
+            if let Err(error) = uninterrupted(|| storage.sync()) {
+                self.inner.writer().checkpoint_lost();
+                return Err(error);
+            }
             self.inner.writer().checkpoint_synced(generation);
         }
         Ok(())

@@ -192,12 +192,12 @@ impl Encoder {
     fn check(&self, record: &[u8]) -> Result<Option<usize>, InvalidRecord> {
         self.check_length(record.len())?;
         match self.kind {
-            Kind::Lines => match record.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            Kind::Lines => match memchr::memchr2(b'\n', b'\r', record) {
                 Some(at) => Err(InvalidRecord::LineBreak { at }),
                 None => no_zero(record).map(|()| None),
             },
             Kind::Framed => Ok(None),
-            Kind::Jsonl => match record.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            Kind::Jsonl => match memchr::memchr2(b'\n', b'\r', record) {
                 Some(at) => Err(InvalidRecord::LineBreak { at }),
                 None => match json_line::check_json_line(record) {
                     Ok(()) => Ok(None),

@@ -267,9 +267,10 @@ impl Ids {
         self.known.len() as u64
     }
 
-    /// How many ids have data that ends at or before `end`. Looks at every id.
+    /// How many ids have data that ends at or before `end`, or none: those are kept wherever the file ends, so a caller that
+    /// remembers how many there were has counted them. Looks at every id.
     pub(crate) fn count_to(&self, end: u64) -> u64 {
-        self.known.values().filter(|known| known.end() <= end).count() as u64
+        self.known.values().filter(|known| known.len == 0 || known.end() <= end).count() as u64
     }
 
     /// The length of the sidecar in bytes, without what is torn.

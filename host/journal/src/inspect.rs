@@ -15,7 +15,7 @@ use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, 
 use crate::reader::detect;
 use crate::recover::{Base, Known, verify_disk};
 use crate::scan::{self, Fault, FormatKind, Found, Oddities, Scan, Start};
-use crate::storage::{Access, Disk, Held, Lock, Status, Storage, read_exact_at, uninterrupted};
+use crate::storage::{Access, Disk, Held, Lock, Status, Storage, uninterrupted};
 use crate::tail;
 
 /// What is beside a file.
@@ -160,6 +160,14 @@ impl Drop for InHand {
     }
 }
 
+/// The lowest fence that may write to a file, as its checkpoint says: 0 if it says nothing. Costs no look at the file.
+pub fn known_floor(disk: &dyn Disk, path: &Path) -> Result<u64, OpenError> {
+    Ok(match look(disk, path)? {
+        Stood::State(state) => state.floor,
+        Stood::Nothing | Stood::Unreadable => 0,
+    })
+}
+
 /// Says what is in a file. `progress` is told how many bytes have been read of how many.
 ///
 /// Reads all of it. A file that is being written is refused.
@@ -176,6 +184,7 @@ pub fn check(
     let nobody = NoLock;
     let lock: &dyn Held = held.lock.as_deref().unwrap_or(&nobody);
     let known = Known::new(disk, &stood, &held.status, lock);
+    refuse_other_format(path, &known, held.format)?;
     let read = io_error("read", path);
     let base = known.base(&*held.storage, held.format, bytes).map_err(&read)?;
     let mut found = scan_all(&held, path, known.ours, Strictness::Strict, bytes, |done| progress(done, bytes))?;
@@ -271,11 +280,7 @@ pub fn repair(
     let lock: &dyn Held = held.lock.as_deref().unwrap_or(&nobody);
     let known = Known::new(disk, &stood, &held.status, lock);
     let framed = held.format == FormatKind::Framed;
-    if let Some(is) = known.state.filter(|_| known.fits_file).map(|state| state.kind)
-        && is != held.format
-    {
-        return Err(OpenError::OtherFormat { path: path.to_owned(), asked: held.format, is });
-    }
+    refuse_other_format(path, &known, held.format)?;
     let base = known.base(&*held.storage, held.format, bytes).map_err(io_error("read", path))?;
     let whole = |to, progress: &mut dyn FnMut(u64)| scan_all(&held, path, known.ours, Strictness::Ends, to, progress);
     let mut found = whole(bytes, &mut |done| progress(done, bytes))?;
@@ -387,8 +392,7 @@ fn hold(
     holder: Option<&str>,
 ) -> Result<InHand, OpenError> {
     let look = || disk.look(path).map_err(io_error("examine", path));
-    let missing = || io_error("open", path)(std::io::ErrorKind::NotFound.into());
-    check_regular(path, &look()?.ok_or_else(missing)?)?;
+    check_regular(path, &look()?.ok_or_else(|| missing(path))?)?;
     let lock_path = beside(path, LOCK);
     let has_sidecar = disk.look(&lock_path).map_err(io_error("examine", &lock_path))?.is_some();
     let lock = match holder {
@@ -398,23 +402,21 @@ fn hold(
             Lock::Busy(holder) => return Err(OpenError::Busy { path: path.to_owned(), holder }),
         },
     };
-    let storage = disk.open(path, access).map_err(io_error("open", path))?;
-    let status = look()?.ok_or_else(missing)?;
+    let storage = uninterrupted(|| disk.open(path, access)).map_err(io_error("open", path))?;
+    let status = look()?.ok_or_else(|| missing(path))?;
     let registration = Registration::enter(status.id, path)
         .map_err(|open_as| OpenError::AlreadyOpen { path: path.to_owned(), open_as })?;
     if !storage.try_lock().map_err(io_error("lock", path))? {
         return Err(OpenError::Busy { path: path.to_owned(), holder: None });
     }
+    let open = storage.status().map_err(io_error("examine", path))?;
+    if open.id != status.id {
+        let replaced = std::io::Error::other("another file took its place meanwhile");
+        return Err(io_error("open", path)(replaced));
+    }
     let format = match format {
         Some(format) => format,
-        None => {
-            let mut start = vec![0; usize::try_from(status.len.min(64)).expect("it is small")];
-            read_exact_at(&*storage, &mut start, 0).map_err(io_error("read", path))?;
-            match look_kind(disk, path)? {
-                Some(kind) => kind,
-                None => detect(&start, path),
-            }
-        }
+        None => format_of(disk, path, &*storage, &status)?.format,
     };
     Ok(InHand { storage, status, format, lock, _registration: registration })
 }
@@ -424,12 +426,44 @@ fn look(disk: &dyn Disk, path: &Path) -> Result<Stood, OpenError> {
     Checkpoint::look(disk, &checkpoint).map_err(io_error("read", &checkpoint))
 }
 
-/// What the checkpoint says that the records look like.
-fn look_kind(disk: &dyn Disk, path: &Path) -> Result<Option<FormatKind>, OpenError> {
-    Ok(match look(disk, path)? {
-        Stood::State(state) => Some(state.kind),
-        Stood::Nothing | Stood::Unreadable => None,
-    })
+/// What a reader has to know of a file before it reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Likeness {
+    /// What its records look like: as its checkpoint says, or else as it seems.
+    pub format: FormatKind,
+    /// Whether its checkpoint says that this program wrote it. Then a zero byte in text is what a power cut left.
+    pub ours: bool,
+}
+
+/// Finds out what a file looks like. It may be being written meanwhile.
+pub fn likeness(disk: &Arc<dyn Disk>, path: &Path) -> Result<Likeness, OpenError> {
+    let status = disk.look(path).map_err(io_error("examine", path))?.ok_or_else(|| missing(path))?;
+    check_regular(path, &status)?;
+    let storage = disk.open(path, Access::Read).map_err(io_error("open", path))?;
+    format_of(&**disk, path, &*storage, &status)
+}
+
+fn missing(path: &Path) -> OpenError {
+    io_error("open", path)(std::io::ErrorKind::NotFound.into())
+}
+
+fn format_of(disk: &dyn Disk, path: &Path, storage: &dyn Storage, status: &Status) -> Result<Likeness, OpenError> {
+    if let Stood::State(state) = look(disk, path)?
+        && state.birth == Birth::of(status)
+    {
+        return Ok(Likeness { format: state.kind, ours: true });
+    }
+    let mut start = [0; 64];
+    let got = uninterrupted(|| storage.read_at(&mut start, 0)).map_err(io_error("read", path))?;
+    Ok(Likeness { format: detect(&start[..got], path), ours: false })
+}
+
+/// Refuses a format that is not the one that the file was written in.
+fn refuse_other_format(path: &Path, known: &Known<'_>, asked: FormatKind) -> Result<(), OpenError> {
+    match known.state.filter(|_| known.fits_file).map(|state| state.kind) {
+        Some(is) if is != asked => Err(OpenError::OtherFormat { path: path.to_owned(), asked, is }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether what the page cache says need not be what is on the disk.

@@ -13,6 +13,7 @@ pub mod counter;
 mod csv_scan;
 mod elsewhere;
 mod error;
+mod fields;
 mod file;
 mod format;
 mod frame;
@@ -35,6 +36,7 @@ mod writer;
 
 pub use elsewhere::Elsewhere;
 pub use error::{AppendError, Change, InvalidRecord, LatchCause, OpenError, Quota, SyncError};
+pub use fields::FieldReader;
 pub use file::{AppendFile, AppendOptions, Appended, Durability, Position, unguarded};
 pub use format::{Encoded, Format};
 pub use ids::{RecordId, RecordIdSyntax};

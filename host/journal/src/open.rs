@@ -217,32 +217,35 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
     }
 
     let beginning = recover::settle(&**disk, spec, &storage, &status, &*lock, &encoder, created);
-    let Settled { mut checkpoint, mut state, ids, mut report } = beginning.inspect_err(|_| storage.unlock())?;
+    let Settled { mut checkpoint, mut state, ids, mut report, to_sync, had_ids } =
+        beginning.inspect_err(|_| storage.unlock())?;
     let keep = |checkpoint: &mut Checkpoint, state: &State| -> io::Result<()> {
         checkpoint.write(state)?;
         checkpoint.sync()
     };
-    let noted = keep(&mut checkpoint, &state).and_then(|()| disk.sync_dir(dir_of(path)));
+    let header = header.filter(|_| state.latest.at == 0);
+    let in_doubt = to_sync || header.is_some();
+    let before_sync = State { syncing: in_doubt, ids: had_ids, ..state.clone() };
+    let noted = keep(&mut checkpoint, &before_sync).and_then(|()| uninterrupted(|| disk.sync_dir(dir_of(path))));
     noted.map_err(io_error("write the checkpoint of", path))?;
     vouch(&mut *lock, &status, state.floor > 0)?;
 
-    let header = header.filter(|_| state.latest.at == 0);
     let header_rows = u64::from(matches!(&spec.format, Format::Csv { header } if !header.is_empty()));
     if let Some(header) = header {
         // Synced with the name of the file: a header is no record, so no id stands for it.
         let append = || {
             let taken = uninterrupted(|| storage.append(&header.bytes))?;
             if taken < header.bytes.len() {
-                storage.append(&header.bytes[taken..])?;
+                uninterrupted(|| storage.append(&header.bytes[taken..]))?;
             }
             if storage.status()?.len != header.bytes.len() as u64 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            storage.sync()
+            Ok(())
         };
         append().map_err(|source| {
             // Half a header would be cut off by the next run; now is better, if the disk lets us.
-            match storage.truncate(0) {
+            match uninterrupted(|| storage.truncate(0)) {
                 Ok(()) | Err(_) => io_error("write the header of", path)(source),
             }
         })?;
@@ -251,9 +254,12 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
         state.columns = columns as u64;
         let mark = Mark::of(&*storage, header.bytes.len() as u64, 1, state.latest.sequence, state.latest.ids);
         state.latest = mark.map_err(io_error("read", path))?;
+        report.header_written = true;
+    }
+    if in_doubt {
+        uninterrupted(|| storage.sync()).map_err(io_error("sync", path))?;
         state.synced = state.latest;
         keep(&mut checkpoint, &state).map_err(io_error("write the checkpoint of", path))?;
-        report.header_written = true;
     }
     let synced = state.synced.at;
     let writer = Writer::new(Beginning {
@@ -395,10 +401,11 @@ const NEW_FILE_MODE: u32 = 0o666;
 
 /// Opens the file, or makes it, and says what it is.
 fn open_data(disk: &dyn Disk, path: &Path) -> Result<(Arc<dyn Storage>, Status, bool), OpenError> {
-    let opened = match disk.open(path, Access::Append) {
+    let opened = match uninterrupted(|| disk.open(path, Access::Append)) {
         Ok(file) => Ok((file, false)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disk.open(path, Access::CreateAppend { mode: NEW_FILE_MODE }).map(|file| (file, true))
+            let access = Access::CreateAppend { mode: NEW_FILE_MODE };
+            uninterrupted(|| disk.open(path, access)).map(|file| (file, true))
         }
         Err(error) => Err(error),
     };

@@ -37,6 +37,11 @@ pub(crate) struct Settled {
     pub(crate) state: State,
     pub(crate) ids: Option<Ids>,
     pub(crate) report: OpenReport,
+    /// Whether the data has to be synced before anybody goes on with it. The caller does it, when the checkpoint says so:
+    /// should that sync fail, the next host must not believe the page cache.
+    pub(crate) to_sync: bool,
+    /// Whether all that lies behind the last sync has ids.
+    pub(crate) had_ids: bool,
 }
 
 /// Brings an existing file to a state that ends on a whole record, as the spec wants it.
@@ -86,11 +91,16 @@ pub(crate) fn settle(
         report.floor = state.floor;
         report.ids = ids.as_ref().map(|_| IdsReport { known: 0, dropped: 0 });
         let ids = ids.map(|(ids, _)| ids);
-        return Ok(Settled { checkpoint, state, ids, report });
+        return Ok(Settled { checkpoint, state, ids, report, to_sync: false, had_ids: spec.ids });
     }
     if let Some(state) = known.state
         && known.fits_file
     {
+        // What is a record's end in one format may be the middle of one in another.
+        let (asked, is) = (spec.format.kind(), state.kind);
+        if asked != is && state.latest.at > 0 {
+            return Err(OpenError::OtherFormat { path: path.clone(), asked, is });
+        }
         check_syncs(path, &**storage, state, known.same_boot, bytes)?;
     }
     if known.state.is_none() && says_fenced(lock) && spec.format.kind() != FormatKind::Framed {
@@ -174,12 +184,9 @@ pub(crate) fn settle(
         }
     }
     // From here on what lies behind the last sync without an id is cut after a power cut, so what is here is synced.
-    if spec.ids && state.synced.at < end {
-        if let Some(ids) = &mut ids {
-            ids.sync().map_err(|error| ids_error(path, &error))?;
-        }
-        uninterrupted(|| storage.sync()).map_err(io_error("sync", path))?;
-        state.synced = state.latest;
+    let to_sync = report.torn.is_some() || (spec.ids && state.synced.at < end);
+    if to_sync && let Some(ids) = &mut ids {
+        ids.sync().map_err(|error| ids_error(path, &error))?;
     }
     state.floor = state.floor.max(found.fence_max);
     state.columns = match (&spec.format, found.columns) {
@@ -187,7 +194,7 @@ pub(crate) fn settle(
         _ => 0,
     };
     report.floor = state.floor;
-    Ok(Settled { checkpoint, state, ids, report })
+    Ok(Settled { checkpoint, state, ids, report, to_sync, had_ids: base.has_ids })
 }
 
 fn open_ids(disk: &dyn Disk, spec: &FileSpec, status: &Status) -> Result<Option<(Ids, IdsFound)>, OpenError> {

@@ -12,6 +12,7 @@ use std::thread::{self, Thread};
 use crate::error::{LatchCause, SyncError};
 use crate::file::Inner;
 use crate::storage::uninterrupted;
+use crate::writer::CheckpointToSync;
 
 /// Who waits for syncs, and how far they have come.
 #[derive(Debug, Default)]
@@ -168,7 +169,9 @@ fn run(inner: &Inner) {
             thread::sleep(inner.group_window);
         }
         inner.check_name();
-        let target = match inner.writer().sync_target::<std::convert::Infallible>(&inner.path) {
+        // Apart, since a scrutinee keeps the mutex locked through all arms.
+        let target = inner.writer().sync_target::<std::convert::Infallible>(&inner.path);
+        let target = match target {
             Ok(target) => target,
             Err(error) => {
                 let cause = inner.writer().latched().cloned();
@@ -192,6 +195,17 @@ fn run(inner: &Inner) {
             }
         }
         let checkpoint = inner.writer().synced(&target);
+        let checkpoint = match checkpoint {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => return inner.syncs.refuse_all(&error.to_string()),
+        };
+        let (first, later) = match checkpoint {
+            Some(checkpoint) if checkpoint.is_awaited => (Some(checkpoint), None),
+            checkpoint => (None, checkpoint),
+        };
+        if !sync_checkpoint(inner, first) {
+            return;
+        }
         let (woken, more) = {
             let mut state = inner.syncs.lock();
             state.synced = state.synced.max(target.end);
@@ -202,19 +216,28 @@ fn run(inner: &Inner) {
             (woken, more)
         };
         woken.into_iter().for_each(|(.., waker)| waker.wake());
-        if let Some((storage, generation)) = checkpoint {
-            match storage.sync() {
-                Ok(()) => inner.writer().checkpoint_synced(generation),
-                Err(error) => {
-                    let error = Arc::new(error);
-                    inner.writer().sync_failed(&error);
-                    inner.syncs.fail(&LatchCause::SyncFailed(error));
-                    return;
-                }
-            }
+        if !sync_checkpoint(inner, later) {
+            return;
         }
         if !more {
             return;
+        }
+    }
+}
+
+/// Whether that has worked, if there is something to do.
+fn sync_checkpoint(inner: &Inner, checkpoint: Option<CheckpointToSync>) -> bool {
+    let Some(CheckpointToSync { storage, generation, .. }) = checkpoint else { return true };
+    match uninterrupted(|| storage.sync()) {
+        Ok(()) => {
+            inner.writer().checkpoint_synced(generation);
+            true
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            inner.writer().sync_failed(&error);
+            inner.syncs.fail(&LatchCause::SyncFailed(error));
+            false
         }
     }
 }

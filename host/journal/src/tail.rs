@@ -15,7 +15,7 @@ use crate::storage::{Access, Disk, Status, Storage, read_exact_at, uninterrupted
 /// How much is copied at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Cuts `data`, which has `len` bytes, at `end`; what is behind it goes to the file of torn bytes.
+/// Cuts `data`, which has `len` bytes, at `end`; what is behind it goes to the file of torn bytes. The caller syncs `data`.
 pub(crate) fn put_aside(
     disk: &dyn Disk,
     path: &Path,
@@ -30,17 +30,20 @@ pub(crate) fn put_aside(
     let torn = match disk.look(&torn_path).map_err(failed)? {
         Some(status) => {
             check_regular(&torn_path, &status)?;
-            disk.open(&torn_path, Access::Append).map_err(failed)?
+            uninterrupted(|| disk.open(&torn_path, Access::Append)).map_err(failed)?
         }
         // The torn bytes are no more public than the file they come from.
-        None => disk.open(&torn_path, Access::CreateAppend { mode: status.mode & 0o666 }).map_err(failed)?,
+        None => {
+            let access = Access::CreateAppend { mode: status.mode & 0o666 };
+            uninterrupted(|| disk.open(&torn_path, access)).map_err(failed)?
+        }
     };
     move_to(&*torn, data, end, len, || disk.sync_dir(dir_of(&torn_path))).map_err(failed)?;
     Ok(Torn { offset: end, bytes: len - end, reason, saved_to: torn_path })
 }
 
 /// Moves the bytes from `last_record_end` to `len` from `data` to the end of `torn`, in an order that survives a crash
-/// between any two steps. `name_durable` makes the name of `torn` durable in its directory.
+/// between any two steps. `name_durable` makes the name of `torn` durable in its directory. The cut is not synced.
 pub(crate) fn move_to(
     torn: &dyn Storage,
     data: &dyn Storage,
@@ -56,15 +59,14 @@ pub(crate) fn move_to(
     };
     if let Err(error) = saved {
         // A full disk: do not leave one more piece at every attempt. If this fails too, the piece does no harm.
-        if let Err(error) = torn.truncate(torn_len) {
+        if let Err(error) = uninterrupted(|| torn.truncate(torn_len)) {
             tracing::warn!(%error, "a half-saved torn end stays in the file of torn bytes");
         }
         return Err(error);
     }
     uninterrupted(|| torn.sync())?;
-    name_durable()?;
-    uninterrupted(|| data.truncate(last_record_end))?;
-    uninterrupted(|| data.sync())
+    uninterrupted(&mut name_durable)?;
+    uninterrupted(|| data.truncate(last_record_end))
 }
 
 /// Whether `torn` ends with the tail of `data` already, because a repair died before it could cut.

@@ -78,6 +78,10 @@ pub(crate) struct Writer {
     set_aside_bytes: u64,
     set_aside_to: u64,
     look_at_the_name: bool,
+    /// Where the last record without an id ends, if the file has ids.
+    unnamed_to: u64,
+    /// Whether the last sync of the checkpoint failed, and it has not been written since.
+    mark_lost: bool,
     /// When the file was last looked at, and how long that is good for.
     looked: Option<Instant>,
     look_every: Duration,
@@ -102,6 +106,14 @@ pub(crate) struct Target {
     pub(crate) ids: Option<(Arc<dyn Storage>, Changes)>,
     pub(crate) mark: Mark,
     pub(crate) end: u64,
+}
+
+/// A checkpoint that is to be synced after the data.
+pub(crate) struct CheckpointToSync {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) generation: u64,
+    /// Whether nothing may be acknowledged before that is done.
+    pub(crate) is_awaited: bool,
 }
 
 impl Writer {
@@ -130,6 +142,8 @@ impl Writer {
             set_aside_bytes,
             set_aside_to: at,
             look_at_the_name: false,
+            unnamed_to: 0,
+            mark_lost: false,
             looked: None,
             look_every,
         }
@@ -189,9 +203,10 @@ impl Writer {
     /// No fence from `end` on will write before this is called again: so a restart, which cannot know the last fence that
     /// wrote, begins there.
     pub(crate) fn reserve_fences(&mut self, end: u64) -> io::Result<()> {
-        if end <= self.state.floor {
+        if end <= self.state.floor && !self.mark_lost {
             return Ok(());
         }
+        let end = end.max(self.state.floor);
         let before = mem::replace(&mut self.state.floor, end);
         self.mark().inspect_err(|_| self.state.floor = before)
     }
@@ -395,6 +410,9 @@ impl Writer {
         match self.put(bytes) {
             Ok(()) => {
                 self.len = to;
+                if self.ids.is_some() && options.id.is_none() {
+                    self.unnamed_to = to;
+                }
                 self.records += records;
                 self.sequence += records;
                 // A file that has outgrown its batch is not taken for half of it, so this need not be written.
@@ -495,7 +513,10 @@ impl Writer {
 
     /// Writes a checkpoint of where the file is now.
     pub(crate) fn mark(&mut self) -> io::Result<()> {
-        self.state.latest = Mark::of(&*self.storage, self.len, self.records, self.sequence, self.id_count())?;
+        // Where a latched file ends, and which ids belong to it, is not known.
+        if self.latched().is_none() {
+            self.state.latest = Mark::of(&*self.storage, self.len, self.records, self.sequence, self.id_count())?;
+        }
         self.mark_lightly()?;
         self.unmarked = 0;
         Ok(())
@@ -504,7 +525,15 @@ impl Writer {
     /// Writes a checkpoint without a new place in it.
     fn mark_lightly(&mut self) -> io::Result<()> {
         self.state.ids = self.ids.is_some();
-        self.checkpoint.write(&self.state)
+        self.checkpoint.write(&self.state)?;
+        self.mark_lost = false;
+        Ok(())
+    }
+
+    /// A sync of the checkpoint has failed: what was written may never reach the disk, so it is written anew before the next
+    /// sync of it is believed.
+    pub(crate) fn checkpoint_lost(&mut self) {
+        self.mark_lost = true;
     }
 
     /// What is to be synced so that the last checkpoint is on the disk.
@@ -556,25 +585,38 @@ impl Writer {
         Ok(Target { storage: self.storage.clone(), ids, mark, end: self.len })
     }
 
-    /// A sync has succeeded. Answers the checkpoint that is now to be synced, if it is time for that.
-    pub(crate) fn synced(&mut self, target: &Target) -> Option<(Arc<dyn Storage>, u64)> {
+    /// A sync has succeeded. Answers the checkpoint that is now to be synced, if it is time for that. After an error
+    /// nothing may be acknowledged; another sync may do better.
+    pub(crate) fn synced(&mut self, target: &Target) -> io::Result<Option<CheckpointToSync>> {
         if self.latched().is_some() {
-            return None;
+            return Ok(None);
         }
         if let (Some(ids), Some((_, changes))) = (&mut self.ids, &target.ids) {
             ids.synced(*changes);
         }
         let behind = target.mark.at.saturating_sub(self.state.synced.at);
-        self.state.synced = target.mark;
-        if behind == 0 || self.mark().is_err() {
-            return None;
+        // Where ids are in use, whoever opens the file after a power cut takes what lies behind the last synced mark and
+        // has none for a record whose id was lost.
+        let is_awaited = self.unnamed_to > self.state.synced.at;
+        let before = mem::replace(&mut self.state.synced, target.mark);
+        if behind == 0 {
+            return Ok(None);
+        }
+        match self.mark() {
+            Ok(()) => {}
+            Err(error) if is_awaited => {
+                self.state.synced = before;
+                return Err(error);
+            }
+            Err(_) => return Ok(None),
         }
         self.unsynced_marks += behind;
-        if self.unsynced_marks < CHECKPOINT_EVERY {
-            return None;
+        if self.unsynced_marks < CHECKPOINT_EVERY && !is_awaited {
+            return Ok(None);
         }
         self.unsynced_marks = 0;
-        self.checkpoint.to_sync()
+        let to_sync = self.checkpoint.to_sync();
+        Ok(to_sync.map(|(storage, generation)| CheckpointToSync { storage, generation, is_awaited }))
     }
 
     /// The checkpoint of that generation is on the disk.

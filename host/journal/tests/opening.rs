@@ -275,6 +275,18 @@ fn a_foreign_file_with_an_unterminated_last_line_is_refused_and_not_cut() {
 
 /// The sidecar of yesterday's file says nothing about the file that a person has put in its place.
 #[test]
+fn a_file_that_was_written_in_another_format_is_refused_and_not_cut() {
+    let (_directory, path) = directory();
+    ours(&path, &Format::Framed, &[b"a line\nand more"]);
+    let bytes = fs::read(&path).unwrap();
+    for other in [Format::Lines, csv(&[]), Format::Jsonl] {
+        let error = open(&path, &other).unwrap_err();
+        assert!(matches!(error, OpenError::OtherFormat { .. }), "{error}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
 fn a_file_that_took_the_place_of_ours_is_foreign() {
     let (directory, path) = directory();
     ours(&path, &Format::Lines, &[b"whole"]);

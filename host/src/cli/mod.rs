@@ -3,6 +3,7 @@
 mod build;
 mod doctor;
 mod environment;
+mod file;
 mod inspect;
 mod map;
 mod options;
@@ -10,6 +11,7 @@ mod output;
 mod picture;
 mod primitives;
 mod run;
+mod series;
 mod session;
 mod summary;
 
@@ -55,6 +57,8 @@ enum Command {
     Run(run::Run),
     /// Runs one process per input file; the rows of each are committed when it ends well
     Map(map::Map),
+    /// Says what is in an append file and whether it is whole, mends it, prints it
+    File(file::File),
     /// Lists what a program imports, so what it would need
     Inspect(inspect::Inspect),
     /// Checks whether everything is here to build and run guests
@@ -68,6 +72,7 @@ pub(crate) fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(run) => run.execute(),
         Command::Map(map) => map.execute(),
+        Command::File(file) => Ok(file.execute()),
         Command::Inspect(inspect) => inspect.execute(),
         Command::Doctor(doctor) => doctor.execute(),
     };

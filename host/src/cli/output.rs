@@ -51,6 +51,13 @@ struct OutputLine<'a> {
     text: &'a str,
 }
 
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "skipped", rename_all = "kebab-case")]
+struct SkippedLine<'a> {
+    name: &'a str,
+    why: &'static str,
+}
+
 impl Output {
     /// `total` is how many processes will run: progress is shown for several, on a terminal.
     pub(super) fn new(json: bool, total: u64) -> Arc<Self> {
@@ -96,6 +103,16 @@ impl Output {
         }
         if let (Event::Ended { .. }, Some(bar)) = (event, &self.bar) {
             bar.inc(1);
+        }
+    }
+
+    /// Processes that were to run and need not.
+    pub(super) fn skip(&self, names: &[String]) {
+        if self.json {
+            names.iter().for_each(|name| self.json(&SkippedLine { name, why: "done" }));
+        }
+        if let Some(bar) = &self.bar {
+            bar.inc(names.len() as u64);
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    ByteSize, CheckpointUse, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, OpenReport, Process, ProcessSpec,
-    Program, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
+    ByteSize, CheckpointUse, CommitOrder, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, OpenReport, Process,
+    ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -16,6 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::options::HostOptions;
 use super::output::Output;
+use super::series::{Found, Order, Series};
 use super::summary::{Ran, Summary, Tally};
 use super::{EXIT_STALLED, picture};
 
@@ -85,6 +86,7 @@ impl Session {
                 }
             })),
             lock_limits,
+            disk: None,
         };
         Ok(Self { runtime: Arc::new(Runtime::new(config)?), output, tally, stalled, json: options.json })
     }
@@ -95,6 +97,11 @@ impl Session {
 
     /// Runs everything and answers the exit code.
     pub(super) fn run(self, plan: Plan) -> anyhow::Result<u8> {
+        self.run_series(plan, None)
+    }
+
+    /// [`run`](Session::run), with commits that a later run can go on with.
+    pub(super) fn run_series(self, mut plan: Plan, series: Option<&Series>) -> anyhow::Result<u8> {
         check_what_they_see(&plan.processes)?;
         for (_, process) in &plan.processes {
             self.runtime.check(&plan.job, process)?;
@@ -106,6 +113,12 @@ impl Session {
                 self.output.say(&format!("file {name}: {word}"));
             }
         }
+        let planned = plan.processes.len();
+        let found = match series {
+            None => Found::default(),
+            Some(series) => series.open(&job, &mut plan.processes)?,
+        };
+        self.tell(&found, series);
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut signals = executor.block_on(async { Signals::new() }).context("signals cannot be caught")?;
         let mut run = Running {
@@ -116,10 +129,16 @@ impl Session {
             exits: Vec::new(),
             unstartable: Vec::new(),
             stalled: &self.stalled,
+            series,
+            order: None,
+            order_changed: Arc::default(),
             told_of_limit: false,
             ending: 0,
             ended_a_stall: false,
         };
+        if let Some(Series { order: Order::AsGiven { ahead_max }, .. }) = series {
+            run.keep_order(*ahead_max);
+        }
         let mut signal = executor.block_on(async {
             let signal = tokio::select! {
                 () = run.all(&plan.processes, plan.at_once) => None,
@@ -137,7 +156,7 @@ impl Session {
             self.output.drain();
             bail!("{why}; nothing was started");
         }
-        let ran = Ran { planned: plan.processes.len(), exits: &exits, unstartable: &unstartable };
+        let ran = Ran { planned, done: found.done.len(), exits: &exits, unstartable: &unstartable };
         let summary = Summary::new(&job, ran, &self.tally, started.elapsed());
         match plan.view {
             View::Raw => summary.explain_single(&self.output),
@@ -166,6 +185,18 @@ impl Session {
         })
     }
 
+    /// Says what need not run, and what will stand elsewhere than it was asked for.
+    fn tell(&self, found: &Found, series: Option<&Series>) {
+        self.output.skip(&found.done);
+        if found.late > 0 && series.is_some_and(|series| series.order != Order::AsTheyEnd) {
+            let late = found.late;
+            self.output.say(&format!(
+                "--keep-order: the files have records of inputs that stand behind {late} of those that are still to run; \
+                 theirs come after them"
+            ));
+        }
+    }
+
     /// Ends every process and settles the files. A second signal does not wait for it.
     async fn interrupt(&self, run: &mut Running<'_>, signals: &mut Signals, code: u8) {
         self.output.say("interrupted: ending all processes");
@@ -184,7 +215,7 @@ impl Session {
 }
 
 /// Refuses a run whose processes would miss something, before a file is opened and the first of them started.
-fn check_what_they_see(processes: &[(Program, ProcessSpec)]) -> anyhow::Result<()> {
+pub(super) fn check_what_they_see(processes: &[(Program, ProcessSpec)]) -> anyhow::Result<()> {
     for (_, spec) in processes {
         if let Some(dir) = spec.dirs.iter().find(|dir| !dir.host.is_dir()) {
             bail!(
@@ -247,6 +278,11 @@ struct Running<'a> {
     unstartable: Vec<String>,
     /// Told when the host reports a stall. What it is told before somebody waits for it is kept.
     stalled: &'a Notify,
+    series: Option<&'a Series>,
+    /// In which order they commit, and how far starts may run ahead of the first that has not.
+    order: Option<(CommitOrder, u64)>,
+    /// Told when somebody begins to wait for its turn to commit, or has had it.
+    order_changed: Arc<Notify>,
     /// Whether it was said that a stall waits for a time limit.
     told_of_limit: bool,
     /// How many of those that run are being ended because they stood still.
@@ -259,8 +295,16 @@ impl Running<'_> {
     /// Runs all processes. One that cannot be started stops no other, and neither does a stall of those before it.
     async fn all(&mut self, processes: &[(Program, ProcessSpec)], at_once: usize) {
         for (program, spec) in processes {
-            while self.running.len() >= at_once {
+            while !self.has_room(at_once) {
                 self.one_ended_or_stalled().await;
+            }
+            // Nothing that is started now could commit.
+            if self.order.as_ref().is_some_and(|(order, _)| order.is_broken()) {
+                break;
+            }
+            if let Err(why) = self.series.map_or(Ok(()), |series| series.check(spec)) {
+                self.unstartable.push(why);
+                continue;
             }
             match self.start(program, spec) {
                 Ok(process) => {
@@ -274,15 +318,35 @@ impl Running<'_> {
         while self.one_ended_or_stalled().await {}
     }
 
-    fn start(&self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
+    /// From here on the processes commit in the order in which they are started.
+    fn keep_order(&mut self, ahead_max: u64) {
+        let changed = self.order_changed.clone();
+        self.order = Some((CommitOrder::new(move || changed.notify_one()), ahead_max));
+    }
+
+    /// Whether one more may be started. One that has ended and waits for its turn to commit takes no room.
+    fn has_room(&self, at_once: usize) -> bool {
+        match &self.order {
+            None => self.running.len() < at_once,
+            Some((order, ahead_max)) => {
+                order.is_broken()
+                    || self.running.len().saturating_sub(order.waiting()) < at_once && order.ahead() < *ahead_max
+            }
+        }
+    }
+
+    fn start(&mut self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
         let stdio = match self.view {
             View::Raw => Stdio::Inherit,
             View::Tagged => Stdio::Lines(self.output.sink(spec.full_name())),
         };
-        self.job.spawn(program, &ProcessSpec { stdio, ..spec.clone() })
+        // If the process does not start its turn goes with this.
+        let commit_turn = self.order.as_mut().map(|(order, _)| order.next_turn());
+        self.job.spawn(program, &ProcessSpec { stdio, commit_turn, ..spec.clone() })
     }
 
-    /// Waits until one more process has ended; false if none is left. It is waited for only when there is nothing to start
+    /// Waits until one more process has ended, or has moved in the order of commits; false if none is left. It is waited for
+    /// only when there is nothing to start
     /// or no room to start it in: so who stands still here would stand still for ever.
     ///
     /// No stall is missed: the host reports each one anew that is not the same as the last, and a report from the time
@@ -290,7 +354,10 @@ impl Running<'_> {
     async fn one_ended_or_stalled(&mut self) -> bool {
         loop {
             tokio::select! {
+                // Room to start something comes before the stall that this may end.
+                biased;
                 ended = self.running.join_next() => return self.note_end(ended),
+                () = self.order_changed.notified() => return true,
                 () = self.stalled.notified() => self.look_for_stall(),
             }
         }
@@ -313,7 +380,7 @@ impl Running<'_> {
             Some(Stall { ends_by_itself: false, .. }) => {
                 if let Some(Stall { waits, .. }) = self.job.end_stall() {
                     self.ended_a_stall = true;
-                    self.ending = self.running.len();
+                    self.ending = waits.len();
                     self.output.draw(|| picture::stall(&waits, false));
                 }
             }
@@ -329,8 +396,14 @@ impl Running<'_> {
     fn note_end(&mut self, ended: Option<Result<Arc<Exit>, JoinError>>) -> bool {
         match ended {
             Some(exit) => {
-                self.ending = self.ending.saturating_sub(1);
                 self.exits.push(exit.expect("waiting for a process does not panic"));
+                if self.ending > 0 {
+                    self.ending -= 1;
+                    // A report may have come meanwhile: of those that were started since.
+                    if self.ending == 0 {
+                        self.stalled.notify_one();
+                    }
+                }
                 true
             }
             None => false,

@@ -48,6 +48,8 @@ impl Tally {
 pub(super) struct Ran<'a> {
     /// How many processes were to run.
     pub(super) planned: usize,
+    /// How many of them were not to run again: an earlier run had done them.
+    pub(super) done: usize,
     /// Those that ran.
     pub(super) exits: &'a [Arc<Exit>],
     /// Why others could not be started.
@@ -68,6 +70,8 @@ pub(super) struct Summary {
     /// Requests that were refused because they would have closed a circle.
     deadlocks: u64,
     took: Duration,
+    /// Processes that were to run and were done already, by the run that this one goes on with.
+    skipped_as_done: usize,
     /// Processes that were to run and were not started: the run was interrupted, or the host could not.
     not_started: usize,
     /// Why not, of the first few that the host could not start.
@@ -83,7 +87,7 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn new(job: &Job, ran: Ran<'_>, tally: &Tally, took: Duration) -> Self {
-        let Ran { planned, exits, unstartable } = ran;
+        let Ran { planned, done, exits, unstartable } = ran;
         let mut outcomes = BTreeMap::new();
         for exit in exits {
             *outcomes.entry(group(&exit.outcome)).or_default() += 1;
@@ -108,7 +112,8 @@ impl Summary {
             waited_for: Duration::from_nanos(tally.nanos.load(Ordering::Relaxed)),
             deadlocks: tally.deadlocks.load(Ordering::Relaxed),
             took,
-            not_started: planned - exits.len(),
+            not_started: planned - done - exits.len(),
+            skipped_as_done: done,
             unstartable: unstartable.iter().take(LISTED_MAX).cloned().collect(),
             failed_appends: tally.failed_appends.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             has_files: job.file_names().next().is_some(),
@@ -132,7 +137,13 @@ impl Summary {
         self.explain(output);
         let outcomes: Vec<_> = self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         let plural = if self.processes == 1 { "" } else { "es" };
-        let mut line = format!("{} process{plural}: {}", self.processes, outcomes.join(", "));
+        let mut line = format!("{} process{plural}", self.processes);
+        if !outcomes.is_empty() {
+            line.push_str(&format!(": {}", outcomes.join(", ")));
+        }
+        if self.skipped_as_done > 0 {
+            line.push_str(&format!("; {} skipped as done", self.skipped_as_done));
+        }
         if self.not_started > 0 {
             line.push_str(&format!("; {} more were not started", self.not_started));
         }

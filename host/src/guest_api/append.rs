@@ -44,7 +44,7 @@ impl HostAppendFile for ProcessState {
     ) -> Result<append::Appended, Refusal> {
         match self.write(&file, guard, &options, |file| file.encode(&record))? {
             Written::Now(appended) => Ok(appended),
-            Written::Later(later) => self.finish(later).await,
+            Written::Later(later) => Box::pin(self.finish(*later)).await,
         }
     }
 
@@ -57,7 +57,7 @@ impl HostAppendFile for ProcessState {
     ) -> Result<append::Appended, Refusal> {
         match self.write(&file, guard, &options, |file| file.encode_row(&fields))? {
             Written::Now(appended) => Ok(appended),
-            Written::Later(later) => self.finish(later).await,
+            Written::Later(later) => Box::pin(self.finish(*later)).await,
         }
     }
 
@@ -70,7 +70,7 @@ impl HostAppendFile for ProcessState {
     ) -> Result<append::Appended, Refusal> {
         match self.write(&file, guard, &options, |file| file.encode_batch(&records))? {
             Written::Now(appended) => Ok(appended),
-            Written::Later(later) => self.finish(later).await,
+            Written::Later(later) => Box::pin(self.finish(*later)).await,
         }
     }
 
@@ -96,7 +96,8 @@ impl HostAppendFile for ProcessState {
 enum Written {
     /// All that was asked for has happened.
     Now(append::Appended),
-    /// Something has to be waited for. Boxed, as most appends need not wait and the engine moves what it is to poll.
+    /// Something has to be waited for. Boxed, as is the wait: most appends need none, and the engine moves what it is to
+    /// poll.
     Later(Box<Later>),
 }
 
@@ -170,8 +171,8 @@ impl ProcessState {
 
     /// Waits for what an append still has to wait for. If the process is stopped meanwhile, this is dropped: what was not
     /// begun is not written, and what was is settled before the process's end is told.
-    async fn finish(&mut self, later: Box<Later>) -> Result<append::Appended, Refusal> {
-        let Later { file, is_synced, next } = *later;
+    async fn finish(&mut self, later: Later) -> Result<append::Appended, Refusal> {
+        let Later { file, is_synced, next } = later;
         let (appended, syncing) = match next {
             Next::Write(writing) => {
                 let written = writing.await;

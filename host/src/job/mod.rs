@@ -2,12 +2,13 @@
 
 mod dirs;
 mod error;
+mod series;
 mod spec;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lockkeeper_journal::{AppendFile, OpenReport, Position};
+use lockkeeper_journal::{AppendFile, OpenReport, Position, inspect};
 use lockkeeper_locks::{AfterDeath, Array, EndCause, Fence, Kind as TableKind, LockConfig, LockView, Value};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
@@ -22,6 +23,7 @@ use crate::scope::{Bound, ScopedLock};
 use crate::stall::{Stall, Watch};
 use dirs::{check_dirs, grant_dir};
 pub use error::{JobError, SpawnError};
+pub use series::SeriesError;
 pub use spec::{
     AppendSpec, DEPTH_MAX, JobSpec, LockKind, LockSpec, MAX_HOLD_MAX, VALUE_BYTES_MAX, ValueContent, ValueSpec,
     check_max_hold,
@@ -59,7 +61,8 @@ impl Job {
                 let checked = check_max_hold(time);
                 checked.map_err(|why| JobError::MaxHold { name: name.clone(), why })?;
             }
-            let lock = host.scope.create(name.clone(), kind, config, max_hold);
+            let fences_from = fences_from(host, &name, &spec.files)?;
+            let lock = host.scope.create(name.clone(), kind, config, max_hold, fences_from);
             let lock = lock.map_err(|source| JobError::Fences { lock: name.clone(), source })?;
             rights.locks.insert(name, lock);
         }
@@ -89,7 +92,7 @@ impl Job {
         // A file that is replaced is emptied as it is opened: what another one is refused for must cost no old results.
         for AppendSpec { name, file, .. } in &spec.files {
             let checked_name = checked(Kind::File, name)?;
-            AppendFile::check(file).map_err(|source| JobError::Open { file: checked_name, source })?;
+            AppendFile::check_on(&*host.disk, file).map_err(|source| JobError::Open { file: checked_name, source })?;
         }
         for AppendSpec { name, file: file_spec, requires_lock, durability } in spec.files {
             let name = checked(Kind::File, &name)?;
@@ -97,7 +100,7 @@ impl Job {
                 return Err(JobError::Twice { kind: Kind::File, name });
             }
             let requires = required(Kind::File, &name, requires_lock, &rights)?;
-            let opened = AppendFile::open(&file_spec);
+            let opened = AppendFile::open_on(&host.disk, &file_spec);
             let (file, report) = opened.map_err(|source| JobError::Open { file: name.clone(), source })?;
             let file = Arc::new(file);
             if let Some(lock) = &requires {
@@ -270,6 +273,17 @@ pub(crate) fn check(job: &JobSpec, process: &ProcessSpec, own_dirs: &[PathBuf]) 
     }
     let files: Vec<_> = job.files.iter().map(|file| (file.name.as_str(), file.file.path.as_path())).collect();
     check_dirs(&name, &process.dirs, &files, own_dirs)
+}
+
+/// The lowest fence with which the files that are bound to the lock will take records.
+fn fences_from(host: &Host, lock: &Name, files: &[AppendSpec]) -> Result<u64, JobError> {
+    let mut from = 0;
+    for file in files.iter().filter(|file| file.requires_lock.as_deref() == Some(lock.as_str())) {
+        let name = checked(Kind::File, &file.name)?;
+        let floor = inspect::known_floor(&*host.disk, &file.file.path);
+        from = from.max(floor.map_err(|source| JobError::Open { file: name, source })?);
+    }
+    Ok(from)
 }
 
 fn checked(kind: Kind, name: &str) -> Result<Name, JobError> {

@@ -82,7 +82,7 @@ fn wrong_type(message: &str) -> String {
         found => found,
     };
     let expected = match expected {
-        "u32" => "a whole number, 0 or more,",
+        "u32" | "u64" => "a whole number, 0 or more,",
         "a boolean" => "true or false",
         "a string" | "path string" => "a text in quotes",
         "a sequence" => "a list in brackets (or one or more [[..]] tables)",

@@ -38,6 +38,8 @@ struct State {
     runner: Option<Waker>,
     /// Whether the guest has ended, and no time limit counts any more.
     untimed: bool,
+    /// Whether the host shuts down, and with it what the guest needs.
+    host_ends: bool,
     exit: Option<Arc<Exit>>,
     joiners: Vec<Waker>,
 }
@@ -70,6 +72,16 @@ impl Control {
         state.untimed = true;
         // It may have passed between the guest's end and this.
         state.stop = state.stop.filter(|why| *why != Stop::TimeLimit);
+    }
+
+    /// The host shuts down. The process may still end by itself.
+    pub(crate) fn host_ends(&self) {
+        self.state().host_ends = true;
+    }
+
+    /// Whether the host shut down before the process had ended.
+    pub(crate) fn outlives_host(&self) -> bool {
+        self.state().host_ends
     }
 
     /// Becomes true once it is being ended.

@@ -94,8 +94,7 @@ impl Pending {
         let Self { id, writer, files, untouched } = self;
         let mut unsynced = Vec::new();
         for (file, batch) in files {
-            let options =
-                AppendOptions { buffered: false, id: id.filter(|_| file.has_ids), writer: writer.get() };
+            let options = AppendOptions { buffered: false, id: id.filter(|_| file.has_ids), writer: writer.get() };
             let appended = match file.file.is_slow() {
                 true => file.file.commit_elsewhere(batch, options, unguarded).await?,
                 false => file.file.commit_with(&batch, &options, unguarded)?,

@@ -122,8 +122,11 @@ async fn settle(
     name: &Arc<str>,
 ) -> Option<Outcome> {
     let Some(pending) = pending else {
-        // With another end it will not commit, whoever runs it again; after this one it may.
-        if let (Outcome::ShutDown, Some(turn)) = (outcome, turn) {
+        // With an end of its own it is over. Otherwise whoever runs it again may commit, and nothing may stand before that.
+        if let Some(turn) = turn
+            && !outcome.is_success()
+            && control.outlives_host()
+        {
             turn.break_off(OutOfOrder::ShutDown);
         }
         return None;

@@ -24,6 +24,7 @@ pub use inspect::{Import, Inspection};
 pub struct Program {
     pub(crate) name: Arc<str>,
     pub(crate) command: CommandPre<ProcessState>,
+    digest: [u8; 32],
     inspection: Arc<Inspection>,
 }
 
@@ -112,7 +113,13 @@ impl Program {
             |error: wasmtime::Error| ProgramError::Mismatch { path: path.to_owned(), reason: format!("{error:#}") };
         let command = CommandPre::new(linker.instantiate_pre(&component).map_err(mismatch)?).map_err(mismatch)?;
         let name = path.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy()).into();
-        Ok(Self { name, command, inspection: Arc::new(inspection) })
+        let digest = *blake3::hash(&bytes).as_bytes();
+        Ok(Self { name, command, digest, inspection: Arc::new(inspection) })
+    }
+
+    /// The hash of its bytes (BLAKE3): another program has another one.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
     }
 
     /// The name of its file: a process sees it as its first argument.

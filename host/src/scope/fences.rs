@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lockkeeper_journal::counter::{CounterError, reserve_block};
+use lockkeeper_journal::counter::{CounterError, reserve_block_from};
 use lockkeeper_locks::{Fence, FenceBlock, LockTable};
 
 use super::ScopedLock;
@@ -52,14 +52,16 @@ impl FenceStore {
         Self { dir, block: FENCE_BLOCK }
     }
 
-    pub(crate) fn reserve(&self, name: &Name) -> Result<FenceBlock, CounterError> {
-        let range = reserve_block(&self.dir, name.as_str(), self.block)?;
+    /// The next block, with no fence below `at_least`: what is bound to the lock remembers fences too, should this
+    /// directory have been lost.
+    pub(crate) fn reserve(&self, name: &Name, at_least: u64) -> Result<FenceBlock, CounterError> {
+        let range = reserve_block_from(&self.dir, name.as_str(), self.block, at_least)?;
         Ok(FenceBlock { start: range.start, end: range.end })
     }
 
     /// Reserves a block, and has the files that are bound to the lock remember it too.
     fn reserve_for(&self, lock: &ScopedLock) -> Result<FenceBlock, TopUpError> {
-        let block = self.reserve(&lock.name)?;
+        let block = self.reserve(&lock.name, 0)?;
         lock.reserve_fences(block.end)?;
         Ok(block)
     }

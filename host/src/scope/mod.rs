@@ -177,16 +177,18 @@ impl ProcessScope {
         locks.get(&id).cloned().expect("every lock of the table was made here")
     }
 
-    /// Makes a lock or another primitive. If anybody compares its fences, its first block of them is reserved on disk.
+    /// Makes a lock or another primitive. If anybody compares its fences, its first block of them is reserved on disk, with
+    /// none below `fences_from`.
     pub(crate) fn create(
         &self,
         name: Name,
         kind: Kind,
         config: LockConfig,
         max_hold: Option<Duration>,
+        fences_from: u64,
     ) -> Result<Arc<ScopedLock>, CounterError> {
         let block = match kind {
-            Kind::Mutex | Kind::RLock { .. } | Kind::RwLock { .. } => self.keeper.fences.reserve(&name)?,
+            Kind::Mutex | Kind::RLock { .. } | Kind::RwLock { .. } => self.keeper.fences.reserve(&name, fences_from)?,
             // Nothing can be bound to these, so their fences need not outlive the host.
             _ => FenceBlock { start: 1, end: u64::MAX },
         };

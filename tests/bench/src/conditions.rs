@@ -6,7 +6,7 @@ use std::process::Command;
 use serde::Serialize;
 
 use crate::guests::workspace;
-use crate::plan::{Bench, Lengths};
+use crate::plan::Lengths;
 
 /// The packages whose versions belong to the figures.
 const PACKAGES: [&str; 4] = ["lockkeeper", "wasmtime", "tokio", "parking_lot"];
@@ -20,6 +20,8 @@ pub(crate) struct Conditions {
     pub(crate) compiler: String,
     pub(crate) versions: Vec<String>,
     pub(crate) python: Option<String>,
+    /// What belongs to the figures of this plan.
+    pub(crate) notes: Vec<String>,
     pub(crate) optimised: bool,
     pub(crate) shards: usize,
     pub(crate) rounds: u32,
@@ -41,6 +43,7 @@ impl Conditions {
             compiler: compiler(),
             versions: PACKAGES.iter().filter_map(|package| version(&lock, package)).collect(),
             python: None,
+            notes: Vec::new(),
             optimised: !cfg!(debug_assertions),
             shards,
             rounds,
@@ -52,8 +55,9 @@ impl Conditions {
     }
 
     /// What is known only afterwards.
-    pub(crate) fn finish(&mut self, bench: &Bench) {
-        self.python = bench.python_version().map(str::to_owned);
+    pub(crate) fn finish(&mut self, python: Option<&str>, notes: Vec<String>) {
+        self.python = python.map(str::to_owned);
+        self.notes = notes;
         self.load_after = load();
     }
 }

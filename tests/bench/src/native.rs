@@ -134,7 +134,7 @@ fn one_worker() -> anyhow::Result<Runtime> {
     Ok(Builder::new_current_thread().build()?)
 }
 
-fn many_workers(workers: usize) -> anyhow::Result<Runtime> {
+pub(crate) fn many_workers(workers: usize) -> anyhow::Result<Runtime> {
     Ok(Builder::new_multi_thread().worker_threads(workers).build()?)
 }
 

@@ -19,7 +19,7 @@ use crate::plan::Lengths;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The lock that all want.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 /// The value that all add to. It is bound to no lock.
 const VALUE: &str = "value";
@@ -37,24 +37,31 @@ pub(crate) struct Ours {
 }
 
 /// Processes of one job, which end with this.
-struct Group<'a> {
-    job: Job,
+pub(crate) struct Group<'a> {
+    pub(crate) job: Job,
     lengths: &'a Lengths,
+    /// What each of them is granted.
+    grants: ProcessSpec,
     processes: Vec<Process>,
+}
+
+/// A host as all figures of ours are taken with.
+pub(crate) fn runtime(shards: usize, state: &TempDir) -> anyhow::Result<Runtime> {
+    Ok(Runtime::new(RuntimeConfig {
+        shards,
+        cache_dir: Some(guests::cache_dir()),
+        state_dir: state.path().join("state"),
+        // Nobody looks: an observer would be told of every pair.
+        observer: None,
+        ..RuntimeConfig::default()
+    })?)
 }
 
 impl Ours {
     /// A host with so many shards.
     pub(crate) fn new(shards: usize, lengths: Lengths) -> anyhow::Result<Self> {
         let state = tempfile::tempdir()?;
-        let runtime = Runtime::new(RuntimeConfig {
-            shards,
-            cache_dir: Some(guests::cache_dir()),
-            state_dir: state.path().join("state"),
-            // Nobody looks: an observer would be told of every pair.
-            observer: None,
-            ..RuntimeConfig::default()
-        })?;
+        let runtime = runtime(shards, &state)?;
         let load = |name: &str| runtime.load(&guests::path(name));
         let (pair, contend, hold) = (load("pair")?, load("contend")?, load("hold")?);
         let (add, add_rate) = (load("add")?, load("add_rate")?);
@@ -113,7 +120,9 @@ impl Ours {
     fn group(&self, mut lock: LockSpec) -> anyhow::Result<Group<'_>> {
         lock.name = LOCK.to_owned();
         let job = self.runtime.job(JobSpec { locks: vec![lock], values: vec![counter()], ..JobSpec::default() })?;
-        Ok(Group { job, lengths: &self.lengths, processes: Vec::new() })
+        let grants =
+            ProcessSpec { locks: vec![LOCK.to_owned()], values: vec![VALUE.to_owned()], ..ProcessSpec::default() };
+        Ok(Group::new(job, &self.lengths, grants))
     }
 }
 
@@ -127,9 +136,14 @@ fn first_come_first_served() -> LockSpec {
     LockSpec { config: LockConfig::strict(), ..LockSpec::default() }
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
+    /// Nobody yet.
+    pub(crate) fn new(job: Job, lengths: &'a Lengths, grants: ProcessSpec) -> Self {
+        Self { job, lengths, grants, processes: Vec::new() }
+    }
+
     /// Starts processes; what they print comes out of the channel, line by line.
-    fn spawn(
+    pub(crate) fn spawn(
         &mut self,
         program: &Program,
         count: u32,
@@ -149,11 +163,9 @@ impl Group<'_> {
                     rank,
                     count,
                     args: args.iter().map(|&arg| arg.to_owned()).collect(),
-                    locks: vec![LOCK.to_owned()],
-                    values: vec![VALUE.to_owned()],
                     stdio: stdio.clone(),
                     placement,
-                    ..ProcessSpec::default()
+                    ..self.grants.clone()
                 },
             )?);
         }
@@ -176,13 +188,19 @@ impl Group<'_> {
         let (begun, before) = self.look()?;
         std::thread::sleep(self.lengths.window);
         let (ended, after) = self.look()?;
+        self.ensure_none_ended()?;
+        let acquired = (after.acquired - before.acquired) as f64;
+        let handed_over = (after.handed_over - before.handed_over) as f64;
+        Ok((acquired / (ended - begun).as_secs_f64(), handed_over / acquired))
+    }
+
+    /// That whoever ended was killed.
+    pub(crate) fn ensure_none_ended(&self) -> anyhow::Result<()> {
         let mut exits = self.processes.iter().filter_map(Process::try_join);
         if let Some(exit) = exits.find(|exit| exit.outcome != Outcome::Killed) {
             bail!("{} {} while it was measured", exit.name, exit.outcome);
         }
-        let acquired = (after.acquired - before.acquired) as f64;
-        let handed_over = (after.handed_over - before.handed_over) as f64;
-        Ok((acquired / (ended - begun).as_secs_f64(), handed_over / acquired))
+        Ok(())
     }
 
     /// The counters of the lock, and when they stood so. This thread may lose its core at any place, so it looks again

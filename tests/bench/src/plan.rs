@@ -1,7 +1,8 @@
-//! What is measured, beside whom, and with which budget.
+//! What is measured of locks and values, beside whom, and with which budget; and how any plan is measured.
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use lockkeeper::Placement;
 use serde::Serialize;
 
@@ -19,8 +20,8 @@ const QUEUED: [u32; 3] = [2, 16, 256];
 /// How many processes add to one value.
 const ADDING: u32 = 4;
 
-const OURS: &str = "ours";
-const SPREAD: &str = "ours, spread";
+pub(crate) const OURS: &str = "ours";
+pub(crate) const SPREAD: &str = "ours, spread";
 const EMPTY: &str = "two empty calls";
 const SUSPENDED: &str = "two empty calls, suspended once";
 const PARKING_LOT: &str = "parking_lot";
@@ -57,24 +58,24 @@ pub(crate) struct NotMeasured {
 }
 
 /// A cell, and how to come by one figure of each of its subjects.
-struct Planned<'a> {
-    cell: Cell,
+pub(crate) struct Planned<'a> {
+    pub(crate) cell: Cell,
     runs: Vec<Run<'a>>,
 }
 
 type Run<'a> = Box<dyn Fn() -> anyhow::Result<Figure> + 'a>;
 
 impl<'a> Planned<'a> {
-    fn new(name: String, unit: Unit) -> Self {
+    pub(crate) fn new(name: String, unit: Unit) -> Self {
         Self { cell: Cell { name, unit, series: Vec::new(), comparisons: Vec::new() }, runs: Vec::new() }
     }
 
-    fn subject<F: Into<Figure>>(&mut self, who: &'static str, run: impl Fn() -> anyhow::Result<F> + 'a) {
+    pub(crate) fn subject<F: Into<Figure>>(&mut self, who: &'static str, run: impl Fn() -> anyhow::Result<F> + 'a) {
         self.cell.series.push(Series::new(who));
         self.runs.push(Box::new(move || run().map(F::into)));
     }
 
-    fn peer<F: Into<Figure>>(
+    pub(crate) fn peer<F: Into<Figure>>(
         &mut self,
         who: &'static str,
         budget: Option<Budget>,
@@ -85,6 +86,27 @@ impl<'a> Planned<'a> {
     }
 }
 
+/// Measures every cell once per round, its subjects one after the other; every other round backwards, so that nobody
+/// always comes after the same one.
+pub(crate) fn measure(mut plan: Vec<Planned<'_>>, rounds: u32, only: Option<&str>) -> anyhow::Result<Vec<Cell>> {
+    plan.retain(|planned| only.is_none_or(|only| planned.cell.name.contains(only)));
+    anyhow::ensure!(!plan.is_empty(), "nothing is called like that; leave out --only to see all names");
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
+        for Planned { cell, runs } in &mut plan {
+            let mut order: Vec<usize> = (0..runs.len()).collect();
+            if round % 2 == 0 {
+                order.reverse();
+            }
+            for subject in order {
+                let figure = runs[subject]().with_context(|| format!("{}: {}", cell.name, cell.series[subject].who))?;
+                cell.series[subject].push(&figure);
+            }
+        }
+    }
+    Ok(plan.into_iter().map(|planned| planned.cell).collect())
+}
+
 impl Bench {
     pub(crate) fn new(shards: usize, lengths: Lengths) -> anyhow::Result<Self> {
         guests::build()?;
@@ -93,34 +115,22 @@ impl Bench {
         Ok(Self { ours, bare, python: Python::find(), shards, lengths })
     }
 
-    /// Measures every cell once per round, its subjects one after the other; every other round backwards, so that
-    /// nobody always comes after the same one.
-    pub(crate) fn run(&self, rounds: u32, only: Option<&str>) -> anyhow::Result<Vec<Cell>> {
-        let mut plan = self.plan();
-        plan.retain(|planned| only.is_none_or(|only| planned.cell.name.contains(only)));
-        anyhow::ensure!(!plan.is_empty(), "nothing is called like that; leave out --only to see all names");
-        for round in 1..=rounds {
-            eprintln!("round {round} of {rounds}");
-            for Planned { cell, runs } in &mut plan {
-                let mut order: Vec<usize> = (0..runs.len()).collect();
-                if round % 2 == 0 {
-                    order.reverse();
-                }
-                for subject in order {
-                    cell.series[subject].push(&runs[subject]()?);
-                }
-            }
-        }
-        Ok(plan.into_iter().map(|planned| planned.cell).collect())
-    }
-
     /// What is missing here.
     pub(crate) fn not_measured(&self) -> Vec<NotMeasured> {
         let what = || format!("{MP_LOCK} and {MP_VALUE}, and the budgets beside them");
         self.python.as_ref().err().map(|why| NotMeasured { what: what(), why: why.clone() }).into_iter().collect()
     }
 
-    fn plan(&self) -> Vec<Planned<'_>> {
+    /// What belongs to these figures and to no others.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        vec![
+            "the two empty calls run in a host of the benchmark's own, as the library takes no interfaces of others: its"
+                .to_owned(),
+            "engine and stores are set up as the library's are, its executor is tokio's for tasks of one thread".to_owned(),
+        ]
+    }
+
+    pub(crate) fn plan(&self) -> Vec<Planned<'_>> {
         let mut plan = vec![self.pair()];
         plan.extend(CONTENDED.map(|processes| self.contended(processes)));
         plan.extend(QUEUED.map(|processes| self.hand_overs_on_one(processes)));

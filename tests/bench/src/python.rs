@@ -1,6 +1,6 @@
-//! The peer in CPython: `peers/mp.py`.
+//! The peers in CPython: `peers/mp.py` and `peers/append.py`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
@@ -49,9 +49,21 @@ impl Python {
         self.run("value", &[processes.into(), ms(lengths.warm_up), ms(lengths.window)])
     }
 
-    fn run(&self, what: &str, numbers: &[u64]) -> anyhow::Result<f64> {
+    /// Rows per second that so many processes append to this file under one `multiprocessing.Lock`, in one of the ways
+    /// of `peers/append.py`.
+    pub(crate) fn locked_rows(&self, way: &str, path: &Path, processes: u32, lengths: &Lengths) -> anyhow::Result<f64> {
         let mut python = Command::new("python3");
-        python.arg(script()).arg(what).args(numbers.iter().map(u64::to_string));
+        // Nothing is to be left beside the sources.
+        python.env("PYTHONDONTWRITEBYTECODE", "1").arg(script("append.py")).arg(way).arg(path);
+        self.number(python.args(numbers(&[processes.into(), ms(lengths.warm_up), ms(lengths.window)])))
+    }
+
+    fn run(&self, what: &str, arguments: &[u64]) -> anyhow::Result<f64> {
+        self.number(Command::new("python3").arg(script("mp.py")).arg(what).args(numbers(arguments)))
+    }
+
+    /// The one number that it prints.
+    fn number(&self, python: &mut Command) -> anyhow::Result<f64> {
         let answer = python.output().context("python3 cannot be started")?;
         ensure!(answer.status.success(), "python3 {}: {}", self.version, String::from_utf8_lossy(&answer.stderr));
         let text = String::from_utf8_lossy(&answer.stdout);
@@ -59,8 +71,12 @@ impl Python {
     }
 }
 
-fn script() -> PathBuf {
-    workspace().join("tests/bench/peers/mp.py")
+fn script(name: &str) -> PathBuf {
+    workspace().join("tests/bench/peers").join(name)
+}
+
+fn numbers(arguments: &[u64]) -> impl Iterator<Item = String> {
+    arguments.iter().map(u64::to_string)
 }
 
 fn ms(length: std::time::Duration) -> u64 {

@@ -71,7 +71,7 @@ impl fmt::Display for Report<'_> {
             let Spread { median, min, max } = ratio.spread;
             let Comparison { ours, peer, budget } = ratio.comparison;
             let what = format!("{}: {ours} / {peer}", ratio.cell);
-            let spread = format!("{median:.2} [{min:.2} to {max:.2}]");
+            let spread = format!("{} [{} to {}]", ratio_text(median), ratio_text(min), ratio_text(max));
             let line = format!("{what:<78} {spread:<26} {:<14} {}", budget_text(budget), ratio.verdict());
             writeln!(f, "{}", line.trim_end())?;
         }
@@ -101,14 +101,20 @@ impl fmt::Display for Report<'_> {
 fn budget_text(budget: Option<Budget>) -> String {
     match budget {
         None => String::new(),
-        Some(Budget::AtMost(bound)) => format!("at most {bound:.1}"),
-        Some(Budget::AtLeast(bound)) => format!("at least {bound:.1}"),
+        Some(Budget::AtMost(bound)) => format!("at most {bound:?}"),
+        Some(Budget::AtLeast(bound)) => format!("at least {bound:?}"),
     }
+}
+
+/// With as many places as it takes to tell it from a budget.
+fn ratio_text(ratio: f64) -> String {
+    if ratio < 0.2 { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
 }
 
 fn with_unit(figure: f64, unit: Unit) -> String {
     match unit {
         Unit::NanosecondsPerPair => format!("{figure:.1} ns"),
+        Unit::PerSecond if figure < 1e4 => format!("{figure:.0} /s"),
         Unit::PerSecond if figure < 1e6 => format!("{:.0} k/s", figure / 1e3),
         Unit::PerSecond => format!("{:.2} M/s", figure / 1e6),
     }
@@ -124,14 +130,9 @@ fn conditions(f: &mut fmt::Formatter<'_>, conditions: &Conditions) -> fmt::Resul
         conditions.window_ms, conditions.warm_up_ms
     )?;
     writeln!(f, "  load before {}, after {}", conditions.load_before, conditions.load_after)?;
-    writeln!(
-        f,
-        "  the two empty calls run in a host of the benchmark's own, as the library takes no interfaces of others: its"
-    )?;
-    writeln!(
-        f,
-        "  engine and stores are set up as the library's are, its executor is tokio's for tasks of one thread"
-    )?;
+    for note in &conditions.notes {
+        writeln!(f, "  {note}")?;
+    }
     if !conditions.optimised {
         writeln!(f, "  NOT OPTIMISED: these figures mean nothing; run with --release")?;
     }

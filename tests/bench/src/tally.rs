@@ -76,6 +76,13 @@ impl Tally {
         self.rate_and_crossed(lengths).value
     }
 
+    /// As [`Tally::rate`], of what is counted elsewhere.
+    pub(crate) fn rate_of(&self, lengths: &Lengths, count: impl Fn() -> anyhow::Result<u64>) -> anyhow::Result<f64> {
+        let rate = rate_of(lengths, count);
+        self.stop.store(true, Ordering::Relaxed);
+        rate
+    }
+
     /// [`Tally::rate`], and the part that came from another thread than the one before.
     pub(crate) fn rate_and_crossed(&self, lengths: &Lengths) -> Figure {
         let look = || (self.count.load(Ordering::Relaxed), self.crossed.load(Ordering::Relaxed));
@@ -90,6 +97,15 @@ impl Tally {
             share: Some(("went to another thread", (crossed - crossed_before) as f64 / counted)),
         }
     }
+}
+
+/// Counts per second between two looks after a warm-up.
+pub(crate) fn rate_of(lengths: &Lengths, count: impl Fn() -> anyhow::Result<u64>) -> anyhow::Result<f64> {
+    thread::sleep(lengths.warm_up);
+    let (before, begun) = (count()?, Instant::now());
+    thread::sleep(lengths.window);
+    let (after, took) = (count()?, begun.elapsed());
+    Ok((after - before) as f64 / took.as_secs_f64())
 }
 
 fn add_one(counter: &AtomicU64) {

@@ -88,8 +88,9 @@ fn a_full_disk_is_an_error_for_the_guest_and_a_run_after_space_returns_goes_on()
     let records = whole_records(&out);
     assert!((1..=32).contains(&records), "{records} records");
     let still_full = append(&place, "disk/out.txt", "100");
-    assert_eq!(still_full.out(), "error=io\n", "{still_full}");
-    let records = whole_records(&out);
+    // Not even what it has to remember of a file has room: better said at once than at the first record.
+    still_full.assert_code(73).assert_says(&["file `f`: ", "No space left on device"]).assert_readable();
+    assert_eq!(whole_records(&out), records);
 
     fs::remove_file(disk.0.join("filler")).expect("it was there");
     append(&place, "disk/out.txt", "20").assert_code(0);
@@ -141,7 +142,9 @@ fn a_torn_end_is_moved_aside_with_a_word_and_the_file_goes_on() {
     place.write("out.txt", torn);
 
     let ended = append(&place, "out.txt", "1");
-    ended.assert_code(0).assert_says(&["file f: 10 torn bytes at its end were moved to out.txt.torn"]);
+    ended
+        .assert_code(0)
+        .assert_says(&["file f: 10 torn bytes at its end were moved to out.txt.torn (from byte 2000 on: "]);
     assert_eq!(whole_records(&place.path("out.txt")), 3);
     assert_eq!(place.read("out.txt.torn"), "half a rec");
     assert_eq!(append(&place, "out.txt", "1").err(), "", "it is told once");
@@ -196,4 +199,78 @@ fn a_second_file_that_cannot_be_opened_costs_the_first_no_results() {
     let ended = place.run(&[&["run", &many][..], &files, &["--", "keep", "1", "3"]].concat());
     ended.assert_code(73);
     assert_eq!(place.read("keep.txt"), "old\n", "{ended}");
+}
+
+/// Does these steps with the file `f`, which the flags make.
+fn steps(place: &Place, flags: &[&str], steps: &[&str]) -> Ended {
+    let program = guest("append_steps");
+    place.run(&[&["run"][..], flags, &[&program, "--", "-", "f"], steps].concat())
+}
+
+#[test]
+fn a_format_is_what_the_flag_or_the_ending_says() {
+    for (file, record, contents) in [
+        ("f=out.jsonl", "append:{\"a\": 1}", "{\"a\": 1}\n"),
+        ("f=out.ndjson", "append:[1]", "[1]\n"),
+        ("f=out.csv", "row:a b,\"c\"", "a b,\"\"\"c\"\"\"\n"),
+        ("f=out.csv:lines", "append:a,\"b", "a,\"b\n"),
+        ("f=out.txt:jsonl", "append:null", "null\n"),
+    ] {
+        let place = Place::new();
+        let ended = steps(&place, &["--append", file], &[record]);
+        assert!(ended.assert_code(0).out().starts_with("written at=0 length="), "{file}: {ended}");
+        let path = file.trim_start_matches("f=").split(':').next().unwrap_or_default();
+        assert_eq!(place.read(path), contents, "{file}");
+    }
+    for file in ["f=out.lkf", "f=out.txt:framed"] {
+        let place = Place::new();
+        let ended = steps(&place, &["--append", file], &["append:\\0"]);
+        assert_eq!(ended.out(), "written at=0 length=49 sequence=1\n", "{file}: {ended}");
+    }
+    let place = Place::new();
+    let ended = steps(&place, &["--append", "f=out.jsonl"], &["append:no json"]);
+    assert!(ended.out().starts_with("invalid-argument: it is not one JSON value"), "{ended}");
+}
+
+#[test]
+fn the_durability_of_the_flag_or_the_manifest_is_that_of_every_record() {
+    for word in ["buffered", "written", "synced"] {
+        let place = Place::new();
+        let ended = steps(&place, &["--append", "f=out.txt", "--durability", word], &["append:one"]);
+        assert_eq!(ended.assert_code(0).out(), format!("{word} at=0 length=4 sequence=1\n"), "{ended}");
+        let manifest = format!(
+            "version = 1\n[file.f]\npath = \"m.txt\"\ndurability = \"{word}\"\nids = true\ngroup-window = \"1ms\"\n\
+             [[process]]\nname = \"p\"\nprogram = {:?}\ngrants = {{ file = [\"f\"] }}\n\
+             args = [\"-\", \"f\", \"append:one\", \"append+id=a:two\", \"append+id=a:two\"]\n",
+            guest("append_steps")
+        );
+        let ended = place.run_manifest(&manifest);
+        let told: Vec<&str> = ended.assert_code(0).out().lines().collect();
+        assert_eq!(told[0], format!("{word} at=0 length=4 sequence=1"), "{ended}");
+        assert!(told[2].ends_with(" at=4 length=4 sequence=0 repeated"), "{ended}");
+        assert_eq!((place.read("out.txt"), place.read("m.txt")), ("one\n".to_owned(), "one\ntwo\n".to_owned()));
+    }
+}
+
+#[test]
+fn quotas_are_refused_by_name_and_the_summary_says_which_and_how_to_change_it() {
+    let place = Place::new();
+    let ended = steps(&place, &["--append", "f=a", "--max-file-bytes", "10B"], &["long:9", "append:x"]);
+    assert_eq!(ended.out(), "written at=0 length=10 sequence=1\nlimit(file-bytes)\n", "{ended}");
+    ended.assert_says(&["file f: 1 appends failed", "`max-bytes`"]);
+    let ended = steps(&place, &["--append", "f=b", "--max-file-records", "1"], &["append:x", "append:y", "append:z"]);
+    assert!(ended.out().ends_with("sequence=1\nlimit(file-records)\nlimit(file-records)\n"), "{ended}");
+    ended.assert_says(&["file f: 2 appends failed", "`max-records`"]);
+    // What is in the file already counts.
+    let ended = steps(&place, &["--append", "f=b", "--max-file-records", "1"], &["append:x"]);
+    assert_eq!(ended.out(), "limit(file-records)\n", "{ended}");
+    let ended = steps(&place, &["--append", "f=c", "--max-append-bytes", "2B"], &["append:x", "append:y"]);
+    assert!(ended.out().ends_with("sequence=1\nlimit(file-bytes)\n"), "{ended}");
+    ended.assert_says(&["a process may append 2 B (`append-bytes`, --max-append-bytes)"]);
+    let ended = steps(&place, &["--append", "f=d", "--max-append-records", "1"], &["append:x", "append:y"]);
+    ended.assert_says(&["a process may append 1 records (`append-records`, --max-append-records)"]);
+    let ended = steps(&place, &["--append", "f=e", "--reserve", "8000000000GiB"], &["append:x"]);
+    assert_eq!(ended.out(), "io(no-space)\n", "{ended}");
+    ended.assert_says(&["`reserve`"]);
+    assert_eq!(place.read("e"), "");
 }

@@ -102,6 +102,12 @@ fn help_lists_every_limit_with_its_default() {
             ("--after-death", "flag"),
             ("--max-output", "64MiB"),
             ("--max-record", "1MiB"),
+            ("--durability", "written"),
+            ("--max-file-bytes", "no limit"),
+            ("--max-file-records", "no limit"),
+            ("--reserve", "0"),
+            ("--max-append-bytes", "no limit"),
+            ("--max-append-records", "no limit"),
             ("--shards", "one per core"),
         ];
         for (flag, default) in limits {
@@ -123,6 +129,8 @@ fn the_defaults_in_the_help_are_those_of_the_library() {
     assert_eq!(limits.output_bytes_max, 64 << 20);
     assert_eq!(limits.held_back_bytes_max, 64 << 20);
     assert_eq!(lockkeeper::RECORD_BYTES_MAX, 1 << 20);
+    assert_eq!((limits.append_bytes_max, limits.append_records_max), (None, None));
+    assert_eq!(lockkeeper::Durability::default(), lockkeeper::Durability::Written);
     let locks = lockkeeper::LockLimits::default();
     assert_eq!((locks.holds_per_owner_max, locks.waiters_per_lock_max), (64, 100_000));
     assert_eq!(lockkeeper::LockConfig::default().after_death, lockkeeper::AfterDeath::Flag);

@@ -1,5 +1,6 @@
 //! The host as a library, with guests as processes: one module a topic.
 
+mod appends;
 mod contract;
 mod deadlocks;
 mod deaths;

@@ -1,5 +1,10 @@
 //! The append file on a disk in memory, which fails, dies and loses power where a test wants it to.
 
+mod deaths;
 mod double;
+mod faults;
+mod groups;
+mod outsiders;
+mod power;
 mod script;
 mod selftest;

@@ -3,6 +3,7 @@
 //! Time is measured in here, inside the guest, or by the host between two looks at a counter: what it costs to start a
 //! process is in no figure.
 
+pub mod append;
 mod bindings;
 
 use std::error;

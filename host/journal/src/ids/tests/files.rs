@@ -204,6 +204,7 @@ fn an_entry_counts_only_if_the_data_bears_it_out() {
     let (mut ids, found) = open(&disk).unwrap();
     assert_eq!(found.entries, 3);
     assert_eq!(reconcile(&disk, &mut ids, 0, 0).unwrap(), Reconciled { kept: 2, dropped: 1 });
+    assert_eq!((ids.count(), ids.count_to(0)), (2, 2), "a caller that remembers them does not miss any");
 }
 
 #[test]
