@@ -59,9 +59,9 @@ impl State {
 
 /// How many columns `record` has, which must be one record without the newline at its end.
 pub(crate) fn one_record(record: &str) -> Result<usize, InvalidRecord> {
-    // As the first row of a file it would be a blank line to every reader.
-    if record.as_bytes() == BYTE_ORDER_MARK {
-        return Err(InvalidRecord::NoFields);
+    // Wherever it is to stand: which record is the first of a file is not known before it is written.
+    if record.as_bytes().starts_with(BYTE_ORDER_MARK) {
+        return Err(InvalidRecord::ByteOrderMark);
     }
     let mut state = State::RecordStart;
     let mut columns = 1;
@@ -87,10 +87,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_order_mark_alone_is_no_record_and_before_a_field_it_is() {
-        assert_eq!(one_record("\u{feff}"), Err(InvalidRecord::NoFields));
-        assert_eq!(one_record("\u{feff}a"), Ok(1));
-        assert_eq!(one_record("\u{feff},"), Ok(2));
+    fn a_byte_order_mark_begins_a_record_only_in_quotes() {
+        for record in ["\u{feff}", "\u{feff}a", "\u{feff},"] {
+            assert_eq!(one_record(record), Err(InvalidRecord::ByteOrderMark));
+        }
         assert_eq!(one_record("\"\u{feff}\""), Ok(1));
+        assert_eq!(one_record("a\u{feff}"), Ok(1));
     }
 }

@@ -364,6 +364,9 @@ pub enum InvalidRecord {
         /// The first bad byte.
         at: usize,
     },
+    /// A csv record that begins with a byte order mark: as the first of a file, readers would take it off.
+    #[error("the record begins with a byte order mark, which readers take off at the start of a file; quote the field")]
+    ByteOrderMark,
     /// A row was given to a file whose records are no rows.
     #[error("the file holds no rows of fields; append the record as bytes, or use the format csv")]
     NotRows,

@@ -410,7 +410,8 @@ impl Inner {
         if let Some(columns) = encoded.columns {
             self.encoder.fits(columns)?;
         }
-        let started = Instant::now();
+        // Who only adds to the buffer looks at nothing.
+        let started = (!options.buffered).then(Instant::now);
         let guard = || {
             let fence = guard()?;
             if fence.is_some()
@@ -421,7 +422,7 @@ impl Inner {
             Ok(fence)
         };
         let appended = writer.append(&self.path, encoded, options, started, guard)?;
-        if !appended.buffered {
+        if let Some(started) = started {
             if started.elapsed() > SLOW_WRITE {
                 self.slow.store(SLOW_WRITES, Ordering::Relaxed);
             } else if self.slow.load(Ordering::Relaxed) > 0 {

@@ -78,8 +78,15 @@ pub(crate) fn settle(
         ids: None,
     };
     if bytes == 0 || spec.if_exists == IfExists::Replace {
-        if let Some((ids, _)) = &mut ids {
-            ids.forget_all(disk, status).map_err(|error| ids_error(path, &error))?;
+        let mut dropped = 0;
+        match &mut ids {
+            // What was done without a record is done though there is none.
+            Some((ids, _)) if bytes == 0 && spec.if_exists != IfExists::Replace => {
+                let done = ids.reconcile(disk, &**storage, path, 0, 0).map_err(|error| ids_error(path, &error))?;
+                dropped = done.dropped;
+            }
+            Some((ids, _)) => ids.forget_all(disk, status).map_err(|error| ids_error(path, &error))?,
+            None => {}
         }
         if bytes > 0 {
             uninterrupted(|| storage.truncate(0)).map_err(io_error("empty", path))?;
@@ -89,7 +96,7 @@ pub(crate) fn settle(
             state.floor = known.floor;
         }
         report.floor = state.floor;
-        report.ids = ids.as_ref().map(|_| IdsReport { known: 0, dropped: 0 });
+        report.ids = ids.as_ref().map(|(ids, _)| IdsReport { known: ids.count(), dropped });
         let ids = ids.map(|(ids, _)| ids);
         return Ok(Settled { checkpoint, state, ids, report, to_sync: false, had_ids: spec.ids });
     }
@@ -184,7 +191,7 @@ pub(crate) fn settle(
         }
     }
     // From here on what lies behind the last sync without an id is cut after a power cut, so what is here is synced.
-    let to_sync = report.torn.is_some() || (spec.ids && state.synced.at < end);
+    let to_sync = report.torn.is_some() || (ids.is_some() && state.synced.at < end);
     if to_sync && let Some(ids) = &mut ids {
         ids.sync().map_err(|error| ids_error(path, &error))?;
     }
@@ -426,7 +433,7 @@ fn read_first_row(spec: &FileSpec, storage: &dyn Storage, end: u64) -> io::Resul
     let most = 2 * spec.record_bytes_max as u64 + 4096;
     let mut to = end.min(64 * 1024);
     loop {
-        let found = scan::scan_storage(storage, Scan::new(FormatKind::Csv, start.clone()), 0, to, |_| {})?;
+        let found = scan::scan_storage(storage, Scan::new(FormatKind::Csv, start), 0, to, |_| {})?;
         if found.records > 0 || to == end || to >= most {
             return Ok((found.first_row, found.first_row_whole && found.records > 0));
         }

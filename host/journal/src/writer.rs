@@ -227,7 +227,7 @@ impl Writer {
         path: &Path,
         encoded: &Encoded,
         options: &AppendOptions,
-        now: Instant,
+        now: Option<Instant>,
         guard: impl FnOnce() -> Result<Option<u64>, E>,
     ) -> Result<Appended, AppendError<E>> {
         self.healthy(path)?;
@@ -264,9 +264,10 @@ impl Writer {
             self.flush(path)?;
             // An id stands for a place, so it has to be the right one.
             let plain = options.id.is_none() && encoded.records == 1;
-            if !(plain && self.looked.is_some_and(|looked| now.saturating_duration_since(looked) < self.look_every)) {
+            let is_recent = |looked, now: Instant| now.saturating_duration_since(looked) < self.look_every;
+            if !(plain && self.looked.zip(now).is_some_and(|(looked, now)| is_recent(looked, now))) {
                 self.check(path)?;
-                self.looked = Some(now);
+                self.looked = now;
             }
             let offset = self.len;
             if self.state.kind == FormatKind::Framed {
@@ -397,8 +398,12 @@ impl Writer {
         // In a framed file the frames say themselves that they belong together.
         let batch = records > 1 && !options.buffered && self.state.kind != FormatKind::Framed;
         if batch || self.state.batch.is_some() {
-            self.state.batch = batch.then_some((self.len, to));
-            self.mark_lightly().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+            let before = mem::replace(&mut self.state.batch, batch.then_some((self.len, to)));
+            if let Err(source) = self.mark_lightly() {
+                // The old word may still stand there, and the new one too: the next write has to try again.
+                self.state.batch = self.state.batch.or(before);
+                return Err(AppendError::Io { path: path.to_owned(), source });
+            }
         }
         if let Some(id) = options.id {
             let records =

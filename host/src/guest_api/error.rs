@@ -135,6 +135,7 @@ impl From<InvalidRecord> for Refusal {
             | InvalidRecord::NotUtf8 { .. }
             | InvalidRecord::NotRows
             | InvalidRecord::Nul { .. }
+            | InvalidRecord::ByteOrderMark
             | InvalidRecord::NotJson { .. } => types::Error::InvalidArgument(error.to_string()),
         })
     }

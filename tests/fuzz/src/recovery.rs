@@ -50,7 +50,7 @@ enum Checkpoint {
     Raw(Vec<u8>),
     /// Any text with a good checksum.
     Text(Vec<u8>),
-    Slots(Says, Option<Says>),
+    Slots(Box<Says>, Option<Box<Says>>),
 }
 
 #[derive(Debug, Arbitrary)]
@@ -107,7 +107,7 @@ struct IdEntry {
 
 impl Place {
     fn mark(self, data: &[u8]) -> Mark {
-        let Some(at) = self.at else { return Mark::START };
+        let Some(at) = self.at.filter(|at| *at > 0 && !data.is_empty()) else { return Mark::START };
         let (records, sequence) = (self.records % RECORDS_MAX, self.sequence % RECORDS_MAX);
         let mark = Mark { at: u64::from(at), records, sequence, ids: self.ids, tail: 0 }.fitting(data);
         Mark { tail: self.tail.unwrap_or(mark.tail), ..mark }

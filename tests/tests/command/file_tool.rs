@@ -181,7 +181,7 @@ fn what_is_missing_no_file_or_of_another_format_has_its_exit_code() {
     ours(&place, "a.csv", csv(&["a"]), &[b"1"]);
     for what in ["check", "repair"] {
         let ended = place.run(&["file", what, "--format", "framed", "a.csv"]);
-        ended.assert_code(2).assert_says(&["a.csv holds csv, not framed"]).assert_readable();
+        ended.assert_code(2).assert_says(&["a.csv was written as csv, not as framed"]).assert_readable();
     }
     place.run(&["file", "check", "--format", "xml", "a.csv"]).assert_refused(&["xml", "lines, csv, jsonl, framed"]);
     assert_eq!(place.read("a.csv"), "a\n1\n");

@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) last_site: u64,
     /// How many shards the host has.
     pub(crate) shards: usize,
+    /// Whether its disk says that it has written what it has not.
+    pub(crate) is_late: bool,
     /// With which numbers each process begins.
     pub(crate) starts: Vec<[u64; FILE_COUNT]>,
 }
@@ -60,7 +62,7 @@ pub(crate) fn file_spec(dir: &Path, file: &Acked) -> FileSpec {
 impl Plan {
     fn to_text(&self) -> String {
         let numbers = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
-        let first = format!("{} {} {}", self.steps, self.last_site, self.shards);
+        let first = format!("{} {} {} {}", self.steps, self.last_site, self.shards, u64::from(self.is_late));
         let lines = std::iter::once(first).chain(self.starts.iter().map(|starts| numbers(starts)));
         lines.collect::<Vec<_>>().join("\n")
     }
@@ -68,9 +70,15 @@ impl Plan {
     fn from_text(text: &str) -> Option<Self> {
         let mut lines =
             text.lines().map(|line| line.split(' ').map_while(|word| word.parse().ok()).collect::<Vec<u64>>());
-        let &[steps, last_site, shards] = &*lines.next()? else { return None };
+        let &[steps, last_site, shards, is_late] = &*lines.next()? else { return None };
         let starts = lines.map(|starts| starts.try_into().ok()).collect::<Option<_>>()?;
-        Some(Self { steps: usize::try_from(steps).ok()?, last_site, shards: usize::try_from(shards).ok()?, starts })
+        Some(Self {
+            steps: usize::try_from(steps).ok()?,
+            last_site,
+            is_late: is_late == 1,
+            shards: usize::try_from(shards).ok()?,
+            starts,
+        })
     }
 }
 
@@ -137,10 +145,8 @@ pub(crate) fn child() {
     });
     let text = std::fs::read_to_string(dir.join("plan")).expect("a plan");
     let plan = Plan::from_text(&text).expect("a plan is as it was written");
-    let disk = match plan.last_site {
-        0 => None,
-        last => Some(Arc::new(DyingDisk::new(last, note(&dir))) as Arc<dyn Disk>),
-    };
+    let dying = DyingDisk::new(plan.last_site, note(&dir), plan.is_late);
+    let disk = (plan.last_site > 0 || plan.is_late).then(|| Arc::new(dying) as Arc<dyn Disk>);
     let runtime = Runtime::new(RuntimeConfig {
         shards: plan.shards,
         cache_dir: Some(workspace().join("target/guests/compiled")),

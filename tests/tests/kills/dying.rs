@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lockkeeper::os_lock::OsLockError;
 use lockkeeper::storage::{Access, Disk, Held, LocalDisk, Lock, Status, Storage};
@@ -14,6 +14,7 @@ use rustix::process::{Signal, getpid, kill_process};
 #[derive(Debug)]
 pub(crate) struct DyingDisk {
     sites: Arc<Sites>,
+    is_late: bool,
 }
 
 /// Counts the sites: the instant before each operation that changes something, and for a write also that after half of it.
@@ -26,9 +27,10 @@ struct Sites {
 }
 
 impl DyingDisk {
-    /// A disk that kills at its site number `last`, from 1, and first writes to `note` what kind of site that is.
-    pub(crate) fn new(last: u64, note: PathBuf) -> Self {
-        Self { sites: Arc::new(Sites { passed: AtomicU64::new(0), last, note }) }
+    /// A disk that kills at its site number `last`, from 1, and first writes to `note` what kind of site that is. One that
+    /// `is_late` keeps the newest append to each file to itself.
+    pub(crate) fn new(last: u64, note: PathBuf, is_late: bool) -> Self {
+        Self { sites: Arc::new(Sites { passed: AtomicU64::new(0), last, note }), is_late }
     }
 }
 
@@ -72,7 +74,9 @@ impl Disk for DyingDisk {
             self.sites.before("create");
         }
         let inner = LocalDisk.open(path, access)?;
-        Ok(Arc::new(DyingStorage { inner, sites: self.sites.clone() }))
+        let kept =
+            (self.is_late && matches!(access, Access::Append | Access::CreateAppend { .. })).then(Mutex::default);
+        Ok(Arc::new(DyingStorage { inner, sites: self.sites.clone(), kept }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -133,10 +137,27 @@ impl Held for DyingHeld {
 struct DyingStorage {
     inner: Arc<dyn Storage>,
     sites: Arc<Sites>,
+    /// What a late disk has not written.
+    kept: Option<Mutex<Vec<u8>>>,
+}
+
+impl DyingStorage {
+    /// Writes what was kept, and keeps this.
+    fn keep(&self, bytes: &[u8]) -> io::Result<()> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.inner.append(&kept)?;
+        assert_eq!(written, kept.len(), "a short write, which nothing here is ready for");
+        *kept = bytes.to_vec();
+        Ok(())
+    }
 }
 
 impl Storage for DyingStorage {
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.kept.is_some() {
+            return self.keep(bytes).map(|()| bytes.len());
+        }
         self.sites.write("append", bytes, |bytes| self.inner.append(bytes))
     }
 
@@ -145,6 +166,7 @@ impl Storage for DyingStorage {
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.keep(&[])?;
         self.inner.read_at(into, offset)
     }
 
@@ -154,15 +176,20 @@ impl Storage for DyingStorage {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.sites.before("truncate");
+        self.keep(&[])?;
         self.inner.truncate(len)
     }
 
     fn status(&self) -> io::Result<Status> {
-        self.inner.status()
+        let Some(kept) = &self.kept else { return self.inner.status() };
+        let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = self.inner.status()?;
+        Ok(Status { len: status.len + kept.len() as u64, ..status })
     }
 
     fn sync(&self) -> io::Result<()> {
         self.sites.before("sync");
+        self.keep(&[])?;
         self.inner.sync()
     }
 

@@ -18,7 +18,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use checker::{Contents, Moment, check, read};
+use checker::{Contents, Fault, Moment, check, read};
 use child::{Plan, acks_dir, died_at, file_spec, files_dir, start};
 use ledger::{Account, Ledger};
 use lockkeeper::AppendFile;
@@ -137,7 +137,7 @@ impl Field {
     }
 
     fn plan(&self, steps: usize, last_site: u64, shards: usize) -> Plan {
-        Plan { steps, last_site, shards, starts: self.ledger.starts() }
+        Plan { steps, last_site, shards, is_late: false, starts: self.ledger.starts() }
     }
 
     /// Takes up what a host has acknowledged that is over, and looks at what it left; true if it was killed.
@@ -161,11 +161,15 @@ impl Field {
         killed
     }
 
-    fn checked(&self, file: usize, moment: Moment) -> Contents {
+    fn check(&self, file: usize, moment: Moment) -> Result<Contents, (u64, Fault)> {
         let path = files_dir(self.path()).join(FILES[file].name);
         let accounts: Vec<&Account> = self.ledger.accounts.iter().map(|files| &files[file]).collect();
         check(&read(&path), file, &accounts, moment)
-            .unwrap_or_else(|(at, fault)| panic!("{}: {fault:?} at byte {at}, {moment:?}", FILES[file].name))
+    }
+
+    fn checked(&self, file: usize, moment: Moment) -> Contents {
+        let checked = self.check(file, moment);
+        checked.unwrap_or_else(|(at, fault)| panic!("{}: {fault:?} at byte {at}, {moment:?}", FILES[file].name))
     }
 
     /// Opens every file as a host does, and checks that they are whole now.
@@ -210,8 +214,10 @@ impl Drop for Field {
     }
 }
 
-fn has_acknowledged(dir: &Path, rank: usize) -> bool {
-    acks_dir(dir).join(rank.to_string()).metadata().is_ok_and(|acks| acks.len() > 0)
+/// Whether any process has acknowledged anything.
+fn has_begun(dir: &Path) -> bool {
+    let acks = |rank: usize| acks_dir(dir).join(rank.to_string());
+    (0..PROCESSES).any(|rank| acks(rank).metadata().is_ok_and(|acks| acks.len() > 0))
 }
 
 #[test]
@@ -229,12 +235,14 @@ fn every_acknowledged_record_is_there_once_and_whole_after_a_kill_at_any_time() 
         let end = ENDS[usize::try_from(random.next(ENDS.len() as u64)).expect("few")];
         let last_site = if let End::AtSite = end { random.next(SITE_MAX) + 1 } else { 0 };
         let running = RefCell::new(start(field.path(), &field.plan(0, last_site, 0)));
-        // What is random here is the time, so this is the one place that sleeps.
+        // What is random here is the time, so this sleeps.
         match end {
             End::AtWork => {
-                let has_begun = || (0..PROCESSES).any(|rank| has_acknowledged(field.path(), rank));
                 // One that fails says why when it is waited for.
-                assert!(comes_true(|| has_begun() || running.borrow_mut().has_ended()), "a host that appends");
+                assert!(
+                    comes_true(|| has_begun(field.path()) || running.borrow_mut().has_ended()),
+                    "a host that appends"
+                );
                 std::thread::sleep(random.time(LIFE_MAX));
             }
             End::Early => std::thread::sleep(random.time(EARLY_MAX)),

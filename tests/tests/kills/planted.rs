@@ -1,14 +1,16 @@
 //! Whether the checker finds what it is there for: faults planted in what a real run has left.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use lockkeeper::Reader;
 use lockkeeper_guest_programs::acked::{self, BOUND, FILE_COUNT, FILES, LOOSE, Shape, Step};
+use lockkeeper_tests::comes_true;
 
 use crate::checker::{Fault, Moment, check, kind, read};
-use crate::child::{acks_dir, files_dir, start};
+use crate::child::{Plan, acks_dir, files_dir, start};
 use crate::ledger::{Account, Entry, Ledger};
-use crate::{Field, Place, Tally};
+use crate::{Field, LIFE_MAX, PROCESSES as ALL, Place, Random, Tally, has_begun, seed};
 
 const PLAIN: usize = 1;
 const THREE: usize = 2;
@@ -105,29 +107,29 @@ fn each_planted_fault_in_a_recorded_run_is_found() {
     use Fault::{FenceBack, Foreign, Gap, HalfBatch, Lost, NeverAppended, Order, Torn, Twice};
     use Moment::{Killed, Opened};
     let run = recorded();
-    for file in 0..FILE_COUNT {
-        assert_eq!(run.planted(file, Opened, |_| {}), None, "{}", FILES[file].name);
-        assert_eq!(run.planted(file, Killed, Spoiled::forget), None, "{}", FILES[file].name);
+    for (file, about) in FILES.iter().enumerate() {
+        assert_eq!(run.planted(file, Opened, |_| {}), None, "{}", about.name);
+        assert_eq!(run.planted(file, Killed, Spoiled::forget), None, "{}", about.name);
         // All of it is gone.
-        assert_eq!(run.planted(file, Killed, |file| file.bytes.clear()), Some(Lost), "{}", FILES[file].name);
+        assert_eq!(run.planted(file, Killed, |file| file.bytes.clear()), Some(Lost), "{}", about.name);
         // The last record is torn: where nobody has opened the file only what was acknowledged counts.
         let tear = |file: &mut Spoiled| file.bytes.truncate(file.bytes.len() - 2);
-        let expected = if FILES[file].batch > 1 && FILES[file].shape != Shape::Bytes { HalfBatch } else { Torn };
-        assert_eq!(run.planted(file, Opened, tear), Some(expected), "{}", FILES[file].name);
-        assert_eq!(run.planted(file, Killed, tear), Some(Lost), "{}", FILES[file].name);
+        let expected = if about.batch > 1 && about.shape != Shape::Bytes { HalfBatch } else { Torn };
+        assert_eq!(run.planted(file, Opened, tear), Some(expected), "{}", about.name);
+        assert_eq!(run.planted(file, Killed, tear), Some(Lost), "{}", about.name);
         let tear_open = |file: &mut Spoiled| (file.forget(), tear(file)).0;
-        assert_eq!(run.planted(file, Killed, tear_open), None, "{}", FILES[file].name);
+        assert_eq!(run.planted(file, Killed, tear_open), None, "{}", about.name);
         // One in the middle is torn, and the next one follows at once.
         let middle = |file: &mut Spoiled| drop(file.bytes.drain(file.records[7].end - 2..file.records[7].end));
         let found = run.planted(file, Killed, middle);
-        assert!(matches!(found, Some(Foreign | Torn | HalfBatch)), "{}: {found:?}", FILES[file].name);
+        assert!(matches!(found, Some(Foreign | Torn | HalfBatch)), "{}: {found:?}", about.name);
         // A byte of it is another one.
         let changed = |file: &mut Spoiled| {
             let last = file.records[7].end - 2;
             file.bytes[last] ^= 1;
         };
         let found = run.planted(file, Killed, changed);
-        assert!(matches!(found, Some(Foreign | Torn | Lost)), "{}: {found:?}", FILES[file].name);
+        assert!(matches!(found, Some(Foreign | Torn | Lost)), "{}: {found:?}", about.name);
     }
 
     // An acknowledged record is dropped, or was never written.
@@ -178,6 +180,24 @@ fn each_planted_fault_in_a_recorded_run_is_found() {
     };
     assert_eq!(run.planted(LOOSE, Opened, forget_and_remove(0)), Some(Gap));
     assert_eq!(run.planted(LOOSE, Opened, forget_and_remove(usize::MAX)), None);
+}
+
+/// On a disk that keeps the newest write of each file to itself, and has it forgotten by a kill.
+#[test]
+fn a_disk_that_says_written_before_it_writes_is_found_out() {
+    let mut random = Random(seed());
+    let found = (0..10).any(|_| {
+        let mut field = Field::new(Place::Memory, ALL);
+        let mut running = start(field.path(), &Plan { is_late: true, ..field.plan(0, 0, 0) });
+        let late = RefCell::new(&mut running);
+        assert!(comes_true(|| has_begun(field.path()) || late.borrow_mut().has_ended()), "a host that appends");
+        std::thread::sleep(random.time(LIFE_MAX));
+        running.child.kill().expect("a child can be killed");
+        assert!(running.was_killed());
+        field.ledger.read_acks(field.dir.path(), 0, true).expect("what it acknowledged");
+        (0..FILE_COUNT).any(|file| matches!(field.check(file, Moment::Killed), Err((_, Fault::Lost))))
+    });
+    assert!(found, "ten hosts were killed, and nothing was lost");
 }
 
 #[test]

@@ -101,6 +101,7 @@ fn a_wait_that_is_given_up_loses_nothing_and_holds_nobody_up() {
     assert!(poll(&mut waits, &bell).is_pending() && poll(&mut also_given_up, &bell).is_pending());
     drop((given_up, also_given_up));
     gate.pass(2);
+    bell.wait_for(1);
     waits.wait().expect("it is synced");
     assert_eq!(machine.read_synced(OUT), machine.read(OUT));
     assert_eq!(*bell.rung.lock().expect("no ringer panics"), 1, "only who still waits is woken");

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockkeeper_journal::inspect::{self, RepairSpec};
 use lockkeeper_journal::storage::Disk;
@@ -57,8 +58,8 @@ fn number(errno: Errno) -> Option<i32> {
 
 #[test]
 fn a_file_that_others_changed_is_latched_before_anything_more_is_written() {
-    type Meddle = fn(&Machine);
-    let cases: [(Meddle, fn(u64) -> Change); 4] = [
+    type Case = (fn(&Machine), fn(u64) -> Change);
+    let cases: [Case; 4] = [
         (|machine| machine.truncate(OUT, 2), |expected| Change::Truncated { expected, found: 2 }),
         (|machine| machine.append(OUT, b"!"), |expected| Change::Grown { expected, found: expected + 1 }),
         (|machine| machine.unlink(OUT), |_| Change::Unlinked),
@@ -66,7 +67,12 @@ fn a_file_that_others_changed_is_latched_before_anything_more_is_written() {
     ];
     for flavour in FLAVOURS {
         for (meddle, expected) in cases {
-            let (machine, file) = opened(flavour);
+            let machine = machine();
+            let (file, _) = open_with(&machine, &spec_with(flavour, |spec| spec.look_every = Duration::ZERO))
+                .expect("it can be opened");
+            for n in 0..3 {
+                file.append(&flavour.record(n), unguarded).expect("it can be appended to");
+            }
             let expected = expected(file.position().bytes);
             meddle(&machine);
             let left = machine.read(OUT);
@@ -414,6 +420,67 @@ fn a_file_whose_cut_fails_or_only_claims_to_have_worked_takes_no_more() {
             assert_eq!((machine.read(OUT), report.torn.map(|torn| torn.bytes)), (Some(whole), Some(3)));
             file.append(&flavour.record(3), unguarded).expect("it can be appended to");
         }
+    }
+}
+
+/// The word that a batch is being written stayed where it was when it could not be taken back, and records that came later
+/// were taken for half of that batch. Now nothing is appended before it is gone.
+#[test]
+fn a_batch_that_failed_takes_no_later_record_with_it() {
+    for flavour in FLAVOURS {
+        for late in [false, true] {
+            let (machine, file) = opened(flavour);
+            let batch: Vec<_> = (3..9).map(|n| flavour.record(n)).collect();
+            if late {
+                // The word stands there, and the writer was told that it does not.
+                machine.inject(Fault::late(Errno::IO).on(&[Kind::WriteAt]).of(".checkpoint"));
+            } else {
+                machine.inject(Fault::torn(9, Errno::NOSPC).on(&[Kind::Append]));
+            }
+            let batch_failed = file.append_batch(&batch, unguarded).is_err();
+            assert!(batch_failed || (late && flavour.format == FormatKind::Framed));
+            machine.heal();
+            machine.inject(Fault::fail(Errno::NOSPC).on(&[Kind::WriteAt]).of(".checkpoint"));
+            let mut expected = machine.read(OUT).expect("it is there");
+            for n in 9..12 {
+                if file.append(&flavour.record(n), unguarded).is_ok() {
+                    expected = machine.read(OUT).expect("it is there");
+                }
+            }
+            // As `kill -9`: no checkpoint is written any more.
+            let copy = machine.snapshot();
+            let (_, report) = open(&copy, flavour).expect("it is whole");
+            assert_eq!((copy.read(OUT), report.torn), (Some(expected), None));
+        }
+    }
+}
+
+/// A file that is still empty forgot, when it was opened again, what had been done without a record.
+#[test]
+fn what_was_done_without_a_record_is_known_in_an_empty_file_too() {
+    let machine = machine();
+    let (file, _) = open(&machine, LINES_WITH_IDS).expect("it can be opened");
+    let id = RecordId::of(b"an input without output");
+    file.note_done(id).expect("the disk is healthy");
+    drop(file);
+    let (file, report) = open(&machine, LINES_WITH_IDS).expect("it is whole");
+    assert!(file.has(id));
+    assert_eq!(report.ids.map(|ids| ids.known), Some(1));
+}
+
+/// Ids without the wish for any: what was synced is not cut for want of ids.
+#[test]
+fn a_file_with_ids_that_is_opened_without_keeps_what_was_synced() {
+    let (machine, file) = opened(LINES_WITH_IDS);
+    drop(file);
+    let copy = machine.snapshot();
+    let (file, _) = open(&copy, LINES).expect("it is whole");
+    file.append(b"no id", unguarded).expect("it can be appended to");
+    file.sync().wait().expect("the disk is healthy");
+    let content = copy.read(OUT);
+    for cut in copy.power_cuts(200) {
+        drop(open(&cut.machine, LINES).expect("it is whole"));
+        assert_eq!(cut.machine.read(OUT), content, "{cut}");
     }
 }
 

@@ -11,7 +11,9 @@ use rustix::io::Errno;
 
 use crate::deaths::at_every_operation_of_recovery;
 use crate::double::{Fault, Kind, Machine, POINTS_EXHAUSTIVE_MAX, Random};
-use crate::script::{After, CHANGING, FLAVOURS, Flavour, Run, Step, TOUR, Told, audit, machine, open, script};
+use crate::script::{
+    After, CHANGING, FLAVOURS, Flavour, Run, Step, TOUR, Told, audit, is_slow_set, machine, open, script, states_wanted,
+};
 
 /// A moment at which the power may go.
 struct Moment {
@@ -67,10 +69,6 @@ impl Drop for Where<'_> {
     }
 }
 
-fn states_wanted() -> usize {
-    std::env::var("STATES").ok().and_then(|states| states.parse().ok()).unwrap_or(10_000)
-}
-
 #[test]
 fn whatever_a_power_cut_leaves_holds_what_was_synced_and_nothing_that_was_not_appended() {
     let wanted = states_wanted();
@@ -84,7 +82,10 @@ fn whatever_a_power_cut_leaves_holds_what_was_synced_and_nothing_that_was_not_ap
             moments(flavour, &steps).into_iter().map(move |moment| (flavour, moment))
         })
         .collect();
-    let each = (wanted / all.len()).max(8);
+    // As many of each moment as it takes, since some have few.
+    let states_with = |each| all.iter().map(|(_, moment)| moment.machine.power_cuts(each).len()).sum::<usize>();
+    let each =
+        (3..20).map(|bits| 1 << bits).find(|each| states_with(*each) >= wanted).expect("there are enough states");
     for (flavour, moment) in all {
         let cuts = moment.machine.power_cuts(each);
         met += 1;
@@ -96,7 +97,7 @@ fn whatever_a_power_cut_leaves_holds_what_was_synced_and_nothing_that_was_not_ap
         }
     }
     println!("{states} states at {met} moments, of {exhaustive} of them every subset");
-    assert!(states >= wanted / 2, "{states}");
+    assert!(states >= wanted, "{states}");
 }
 
 /// Scripts that sync often have few changes on their way, so all that can become of them is gone through.
@@ -135,7 +136,7 @@ fn a_recovery_from_a_power_cut_can_fail_die_or_lose_power_itself() {
     let (mut recoveries, mut cuts) = (0, 0);
     for flavour in FLAVOURS {
         let moments = moments(flavour, &TOUR);
-        for _ in 0..6 {
+        for _ in 0..if is_slow_set() { 60 } else { 2 } {
             let moment = &moments[random.below(moments.len())];
             let cut = moment.machine.power_cut(&mut random);
             let _where = Where(flavour, &moment.what, cut.to_string());

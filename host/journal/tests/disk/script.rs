@@ -54,6 +54,8 @@ impl Flavour {
         // Only the script says when.
         spec.buffered_for = Duration::from_secs(3600);
         spec.set_aside_bytes = 8192;
+        // Not a matter of time: at every append, or hardly ever.
+        spec.look_every = if self.format == FormatKind::Jsonl { Duration::from_secs(3600) } else { Duration::ZERO };
         spec
     }
 
@@ -351,7 +353,7 @@ pub(crate) const TOUR: [Step; 26] = [
 /// A script that follows from its seed.
 pub(crate) fn script(seed: u64, steps: usize) -> Vec<Step> {
     let mut random = Random::new(seed);
-    let step = |_| match random.below(26) {
+    let step = |_| match random.below(27) {
         0..=4 => Step::Append,
         5..=8 => Step::AppendWithId,
         9..=11 => Step::Buffered,
@@ -364,7 +366,8 @@ pub(crate) fn script(seed: u64, steps: usize) -> Vec<Step> {
         21..=22 => Step::Sync,
         23 => Step::Flush,
         24 => Step::Reserve,
-        _ => Step::Reopen,
+        25 => Step::Reopen,
+        _ => Step::Die,
     };
     (0..steps).map(step).collect()
 }
@@ -695,6 +698,18 @@ pub(crate) const CHANGING: [Kind; 10] = [
     Kind::Sync,
     Kind::MakeDirs,
 ];
+
+/// How many states of the disk are to be gone through; everything else grows with it.
+pub(crate) fn states_wanted() -> usize {
+    std::env::var("STATES").ok().and_then(|states| states.parse().ok()).unwrap_or(STATES)
+}
+
+const STATES: usize = 10_000;
+
+/// Whether this run may take its time.
+pub(crate) fn is_slow_set() -> bool {
+    states_wanted() > STATES
+}
 
 /// A machine with a directory for the file.
 pub(crate) fn machine() -> Machine {
