@@ -16,7 +16,7 @@ use crate::elsewhere::{self, Elsewhere};
 use crate::error::{AppendError, Change, InvalidRecord, LatchCause, OpenError};
 use crate::format::{Encoded, Encoder};
 use crate::identity::Registration;
-use crate::ids::RecordId;
+use crate::ids::{Ids, RecordId};
 use crate::open::{self, FileSpec, OpenReport};
 use crate::storage::{Disk, Held, LocalDisk, Status, uninterrupted};
 use crate::sync::{Syncing, Syncs};
@@ -376,7 +376,11 @@ impl AppendFile {
 
     /// Waits until everything that has been appended so far is on the disk. Those who wait at the same time share a sync.
     pub fn sync(&self) -> Syncing {
-        Syncing::new(self.inner.clone(), self.inner.writer().end())
+        let (end, ids_too) = {
+            let writer = self.inner.writer();
+            (writer.end(), writer.ids().is_some_and(Ids::is_dirty))
+        };
+        if ids_too { Syncing::of_all(self.inner.clone(), end) } else { Syncing::new(self.inner.clone(), end) }
     }
 
     /// Waits until this record is on the disk, and all before it.

@@ -329,6 +329,18 @@ pub fn repair(
         }
     }
     let end = found.end;
+    let mode = held.status.mode & 0o666;
+    let keep = |state: &State| {
+        let kept = Checkpoint::open(disk, &checkpoint_path, mode).and_then(|(mut checkpoint, _)| {
+            checkpoint.write(state)?;
+            checkpoint.sync()
+        });
+        kept.map_err(io_error("write", &checkpoint_path))
+    };
+    // Should the sync below fail, the next one must not be believed: that it was under way is noted first.
+    if let Some(state) = state {
+        keep(&State { floor, open: true, syncing: true, ..state.clone() })?;
+    }
     let torn = match end < bytes {
         true => Some(tail::put_aside(disk, path, &*held.storage, &held.status, end, bytes, reason)?),
         false => None,
@@ -355,12 +367,7 @@ pub fn repair(
         ids: ids.is_some(),
         batch: None,
     };
-    let mode = held.status.mode & 0o666;
-    let opened = Checkpoint::open(disk, &checkpoint_path, mode).and_then(|(mut checkpoint, _)| {
-        checkpoint.write(&state)?;
-        checkpoint.sync()
-    });
-    opened.map_err(io_error("write", &checkpoint_path))?;
+    keep(&state)?;
     if let Some(lock) = &mut held.lock {
         let fenced = floor > 0 || says_fenced(&**lock);
         vouch(&mut **lock, &held.status, fenced)?;

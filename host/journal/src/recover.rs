@@ -79,6 +79,11 @@ pub(crate) fn settle(
     };
     if bytes == 0 || spec.if_exists == IfExists::Replace {
         let mut dropped = 0;
+        // Before the ids are: ids without records are dropped by the next opening, records without ids would stay.
+        if bytes > 0 {
+            uninterrupted(|| storage.truncate(0)).map_err(io_error("empty", path))?;
+            report.replaced_bytes = bytes;
+        }
         match &mut ids {
             // What was done without a record is done though there is none.
             Some((ids, _)) if bytes == 0 && spec.if_exists != IfExists::Replace => {
@@ -88,11 +93,8 @@ pub(crate) fn settle(
             Some((ids, _)) => ids.forget_all(disk, status).map_err(|error| ids_error(path, &error))?,
             None => {}
         }
-        if bytes > 0 {
-            uninterrupted(|| storage.truncate(0)).map_err(io_error("empty", path))?;
-            report.replaced_bytes = bytes;
-        } else if let Some(known) = known.state {
-            // Emptied by others, perhaps: a floor never goes back.
+        // Whoever emptied it, a floor never goes back.
+        if let Some(known) = known.state {
             state.floor = known.floor;
         }
         report.floor = state.floor;

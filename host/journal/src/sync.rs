@@ -26,15 +26,43 @@ struct State {
     synced: u64,
     /// Up to here somebody wants it to be.
     wanted: u64,
+    /// The number of the last sync that began, of the last one that has ended well, and of the one that is wanted: for
+    /// what has no place in the file, such as an id without records.
+    begun: u64,
+    done: u64,
+    wanted_round: u64,
     /// Whether a group is being written, or about to be.
     running: bool,
     /// Why nothing will be synced any more.
     failed: Option<LatchCause>,
-    waiting: Vec<(u64, u64, Waker)>,
+    waiting: Vec<Waiting>,
     next_key: u64,
     /// How often a group could not be begun, and why the last time.
     refusals: u64,
     refusal: String,
+}
+
+/// Somebody who waits.
+#[derive(Debug)]
+struct Waiting {
+    key: u64,
+    wants: Wants,
+    waker: Waker,
+}
+
+/// What has to be on the disk.
+#[derive(Debug, Clone, Copy)]
+struct Wants {
+    /// All bytes before this one.
+    target: u64,
+    /// What a sync of this number, or a later one, puts there.
+    round: u64,
+}
+
+impl State {
+    fn covers(&self, wants: Wants) -> bool {
+        wants.target <= self.synced && wants.round <= self.done
+    }
 }
 
 impl Syncs {
@@ -57,10 +85,10 @@ impl Syncs {
             state.refusals += 1;
             why.clone_into(&mut state.refusal);
             state.running = false;
-            state.wanted = state.synced;
+            (state.wanted, state.wanted_round) = (state.synced, state.done);
             std::mem::take(&mut state.waiting)
         };
-        waiting.into_iter().for_each(|(.., waker)| waker.wake());
+        waiting.into_iter().for_each(|waiting| waiting.waker.wake());
     }
 
     /// Tells everybody who waits that no sync will come.
@@ -71,7 +99,7 @@ impl Syncs {
             state.running = false;
             std::mem::take(&mut state.waiting)
         };
-        waiting.into_iter().for_each(|(.., waker)| waker.wake());
+        waiting.into_iter().for_each(|waiting| waiting.waker.wake());
     }
 }
 
@@ -81,15 +109,21 @@ impl Syncs {
 #[derive(Debug)]
 pub struct Syncing {
     inner: Arc<Inner>,
-    /// What has to be on the disk; nothing is written before it is first polled.
-    target: u64,
+    /// Nothing is written before it is first polled.
+    wants: Wants,
     /// Its place among those who wait, and how many groups had been refused when it took that.
     place: Option<(u64, u64)>,
 }
 
 impl Syncing {
     pub(crate) fn new(inner: Arc<Inner>, target: u64) -> Syncing {
-        Syncing { inner, target, place: None }
+        Syncing { inner, wants: Wants { target, round: 0 }, place: None }
+    }
+
+    /// The same, and for what is to be synced now whatever has been synced.
+    pub(crate) fn of_all(inner: Arc<Inner>, target: u64) -> Syncing {
+        let round = inner.syncs.lock().begun + 1;
+        Syncing { inner, wants: Wants { target, round }, place: None }
     }
 
     /// Blocks the thread until it is known. Answers up to which byte everything is on the disk.
@@ -119,7 +153,7 @@ impl Future for Syncing {
         loop {
             let start = {
                 let mut state = this.inner.syncs.lock();
-                if state.synced >= this.target {
+                if state.covers(this.wants) {
                     return Poll::Ready(Ok(state.synced));
                 }
                 if let Some(cause) = &state.failed {
@@ -134,11 +168,12 @@ impl Future for Syncing {
                     let path = this.inner.path.clone();
                     return Poll::Ready(Err(SyncError::Refused { path, why: state.refusal.clone() }));
                 }
-                match state.waiting.iter_mut().find(|(known, ..)| *known == key) {
-                    Some((.., waker)) => waker.clone_from(context.waker()),
-                    None => state.waiting.push((key, this.target, context.waker().clone())),
+                match state.waiting.iter_mut().find(|waiting| waiting.key == key) {
+                    Some(waiting) => waiting.waker.clone_from(context.waker()),
+                    None => state.waiting.push(Waiting { key, wants: this.wants, waker: context.waker().clone() }),
                 }
-                state.wanted = state.wanted.max(this.target);
+                state.wanted = state.wanted.max(this.wants.target);
+                state.wanted_round = state.wanted_round.max(this.wants.round);
                 !std::mem::replace(&mut state.running, true)
             };
             if !start {
@@ -157,7 +192,7 @@ impl Future for Syncing {
 impl Drop for Syncing {
     fn drop(&mut self) {
         if let Some((key, _)) = self.place {
-            self.inner.syncs.lock().waiting.retain(|(known, ..)| *known != key);
+            self.inner.syncs.lock().waiting.retain(|waiting| waiting.key != key);
         }
     }
 }
@@ -169,6 +204,11 @@ fn run(inner: &Inner) {
             thread::sleep(inner.group_window);
         }
         inner.check_name();
+        let round = {
+            let mut state = inner.syncs.lock();
+            state.begun += 1;
+            state.begun
+        };
         // Apart, since a scrutinee keeps the mutex locked through all arms.
         let target = inner.writer().sync_target::<std::convert::Infallible>(&inner.path);
         let target = match target {
@@ -209,13 +249,15 @@ fn run(inner: &Inner) {
         let (woken, more) = {
             let mut state = inner.syncs.lock();
             state.synced = state.synced.max(target.end);
-            let synced = state.synced;
-            let woken: Vec<_> = state.waiting.extract_if(.., |(_, target, _)| *target <= synced).collect();
-            let more = state.wanted > synced;
+            state.done = state.done.max(round);
+            let (woken, waiting): (Vec<_>, _) =
+                std::mem::take(&mut state.waiting).into_iter().partition(|waiting| state.covers(waiting.wants));
+            state.waiting = waiting;
+            let more = !state.covers(Wants { target: state.wanted, round: state.wanted_round });
             state.running = more;
             (woken, more)
         };
-        woken.into_iter().for_each(|(.., waker)| waker.wake());
+        woken.into_iter().for_each(|waiting| waiting.waker.wake());
         if !sync_checkpoint(inner, later) {
             return;
         }

@@ -54,6 +54,9 @@ impl Worker {
 
     fn start(&self) -> io::Result<()> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.lock().closing {
+            return Err(io::Error::other("the file is closed"));
+        }
         if thread.is_none() {
             let shared = self.shared.clone();
             *thread = Some(thread::Builder::new().name("append file".to_owned()).spawn(move || shared.work())?);
@@ -61,20 +64,20 @@ impl Worker {
         Ok(())
     }
 
-    /// Does what is still to be done, but for what is not due, and ends the thread.
+    /// Does what is still to be done, but for what is not due, and ends the thread. Nothing can be posted from here on.
     pub(crate) fn close(&self) {
-        let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        {
+        let due = {
             let mut queue = self.shared.lock();
             queue.closing = true;
-            // Outside of the mutex is no need: it is dropped, not run.
-            drop(queue.due.take());
-        }
+            queue.due.take()
+        };
+        // It is not run, and dropping it may take other mutexes.
+        drop(due);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.shared.news.notify_one();
-        if thread.join().is_err() {
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of an append file panicked");
         }
-        self.shared.lock().closing = false;
     }
 }
 

@@ -526,3 +526,16 @@ fn a_repair_without_room_for_the_torn_bytes_changes_neither_file() {
     assert_eq!(report.torn.map(|torn| torn.bytes), Some(8));
     assert_eq!(machine.read(TORN).as_deref(), Some(&b"oldertorn end"[..]));
 }
+
+#[test]
+fn what_was_noted_without_a_record_survives_a_power_cut_once_it_was_synced() {
+    let machine = machine();
+    let (file, _) = open(&machine, LINES_WITH_IDS).unwrap();
+    let id = RecordId::of(b"done");
+    file.note_done(id).unwrap();
+    file.sync().wait().unwrap();
+    let cut = machine.cut_to_synced();
+    drop(file);
+    let (file, _) = open(&cut, LINES_WITH_IDS).unwrap();
+    assert!(file.has(id));
+}
