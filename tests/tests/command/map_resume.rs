@@ -322,7 +322,7 @@ fn after_kill_9_at_any_moment_resume_ends_with_the_records_of_a_run_without() {
         scripts.iter().for_each(|(name, script)| place.write(name, script));
         // What a killed host leaves there goes with the place.
         std::fs::create_dir(place.path("tmp")).expect("a new directory");
-        let order: &[&str] = if round % 2 == 0 { &["-k", "-j", "4"] } else { &["-j", "4"] };
+        let order: &[&str] = if round.is_multiple_of(2) { &["-k", "-j", "4"] } else { &["-j", "4"] };
         let durability: &[&str] = if round % 4 < 2 { &[] } else { &["--durability", "synced"] };
         (place, [order, durability, &names[..]].concat())
     };
