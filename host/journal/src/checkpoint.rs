@@ -1,7 +1,7 @@
 //! `<file>.checkpoint`: how far a file was known to be whole, so that opening it after a crash costs the tail and not the
 //! file; and what must outlive its host: the fence floor, a failed sync, a batch that was being written.
 //!
-//! Three slots, at bytes 0, 4096 and 8192. A slot is text, so that a person can read it, padded to its size, with a checksum over
+//! Six slots, 4096 bytes apart. A slot is text, so that a person can read it, padded to its size, with a checksum over
 //! all of it:
 //!
 //! ```text
@@ -14,12 +14,12 @@
 //! synced 1048000 records 20960 sequence 1 ids 20959 tail 0f3c9a11
 //! floor 2049
 //! run open syncing no latched no named yes
-//! batch 1048570 1052000                    (or `batch none`)
+//! batch 1048570 1052000 tail 5b1d3e0f      (or `batch none`)
 //! check 2b90c1aa
 //! ```
 //!
 //! The valid slot of the highest generation counts. Neither that one is ever written over, nor the last one that has been
-//! synced: so whatever the death of a host tears, the last state is there, and whatever a power cut does, the last synced
+//! synced, nor one that is being synced: so whatever the death of a host tears, the last state is there, and whatever a power cut does, the last synced
 //! state is, or a later one.
 
 use std::fmt::Write as _;
@@ -34,8 +34,14 @@ use crate::storage::{Access, Disk, FileKind, Storage, read_exact_at, uninterrupt
 /// A slot's text never needs more; a test pins it.
 const SLOT_BYTES: usize = 1024;
 
-/// One more than those that must not be lost.
-const SLOTS: u64 = 3;
+/// One more than those that must not be lost: the last one, the last one synced, and those that are being synced.
+const SLOTS: u64 = SYNCING_MAX as u64 + 3;
+
+/// How many syncs of the checkpoint are remembered at once: that of the group, and that of who reserves fences.
+const SYNCING_MAX: usize = 3;
+
+/// No number in a slot is as large as this, so that counting on from it does not overflow.
+const NUMBER_END: u64 = 1 << 63;
 
 /// The slots lie on pages of their own.
 const SLOT_STRIDE: u64 = 4096;
@@ -66,10 +72,7 @@ impl Mark {
 
     /// The mark of what `storage` holds before `at`.
     pub(crate) fn of(storage: &dyn Storage, at: u64, records: u64, sequence: u64, ids: u64) -> io::Result<Mark> {
-        let from = at.saturating_sub(TAIL_BYTES);
-        let mut tail = vec![0; usize::try_from(at - from).expect("a tail is small")];
-        read_exact_at(storage, &mut tail, from)?;
-        Ok(Mark { at, records, sequence, ids, tail: if at == 0 { 0 } else { crc32c::crc32c(&tail) } })
+        Ok(Mark { at, records, sequence, ids, tail: tail_before(storage, at)? })
     }
 
     /// Whether a file of `len` bytes still holds what it held.
@@ -102,8 +105,36 @@ pub(crate) struct State {
     pub(crate) latched: bool,
     /// Whether records have ids.
     pub(crate) ids: bool,
-    /// A batch that was being written, from where to where: half of it is none of it.
-    pub(crate) batch: Option<(u64, u64)>,
+    /// A batch that was being written: half of it is none of it.
+    pub(crate) batch: Option<Batch>,
+}
+
+/// Where a batch is being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// The checksum of the last bytes before it.
+    tail: u32,
+}
+
+impl Batch {
+    pub(crate) fn new(storage: &dyn Storage, from: u64, to: u64) -> io::Result<Batch> {
+        Ok(Batch { from, to, tail: tail_before(storage, from)? })
+    }
+
+    /// Whether it was begun in this file as it is now.
+    pub(crate) fn fits(&self, storage: &dyn Storage, len: u64) -> io::Result<bool> {
+        Ok(self.from <= len && tail_before(storage, self.from)? == self.tail)
+    }
+}
+
+/// The checksum of the last bytes before a place.
+fn tail_before(storage: &dyn Storage, at: u64) -> io::Result<u32> {
+    let from = at.saturating_sub(TAIL_BYTES);
+    let mut tail = vec![0; usize::try_from(at - from).expect("a tail is small")];
+    read_exact_at(storage, &mut tail, from)?;
+    Ok(if at == 0 { 0 } else { crc32c::crc32c(&tail) })
 }
 
 /// The sidecar, open.
@@ -115,6 +146,8 @@ pub(crate) struct Checkpoint {
     slot: Option<u64>,
     /// The last slot that has been synced.
     durable: Option<u64>,
+    /// Generations and slots that are being synced.
+    syncing: Vec<(u64, u64)>,
 }
 
 /// What stood in a sidecar.
@@ -154,14 +187,15 @@ impl Checkpoint {
         if slot.is_some() {
             uninterrupted(|| storage.sync())?;
         }
-        Ok((Checkpoint { storage, generation, slot, durable: slot }, stood))
+        Ok((Checkpoint { storage, generation, slot, durable: slot, syncing: Vec::new() }, stood))
     }
 
     /// Writes the next state. It survives the host; power loss only after a sync.
     pub(crate) fn write(&mut self, state: &State) -> io::Result<()> {
         let taken = [self.slot, self.durable];
-        let slot =
-            (0..SLOTS).find(|slot| !taken.contains(&Some(*slot))).expect("there is one more slot than are taken");
+        let is_free =
+            |slot: &u64| !taken.contains(&Some(*slot)) && self.syncing.iter().all(|(_, syncing)| syncing != slot);
+        let slot = (0..SLOTS).find(is_free).expect("there is one more slot than are taken");
         let bytes = text(self.generation + 1, state);
         write_all_at(&*self.storage, &bytes, slot * SLOT_STRIDE)?;
         self.generation += 1;
@@ -169,16 +203,26 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// What is to be synced, and the generation that is durable then.
-    pub(crate) fn to_sync(&self) -> Option<(Arc<dyn Storage>, u64)> {
-        (self.durable != self.slot).then(|| (self.storage.clone(), self.generation))
+    /// What is to be synced, and the generation that is durable then. Its slot is left alone until that is known.
+    pub(crate) fn to_sync(&mut self) -> Option<(Arc<dyn Storage>, u64)> {
+        let slot = self.slot.filter(|slot| self.durable != Some(*slot))?;
+        if self.syncing.len() == SYNCING_MAX {
+            self.syncing.remove(0);
+        }
+        self.syncing.push((self.generation, slot));
+        Some((self.storage.clone(), self.generation))
     }
 
     /// A sync that began when `generation` was the last one has succeeded.
     pub(crate) fn was_synced(&mut self, generation: u64) {
-        if self.generation == generation {
-            self.durable = self.slot;
-        }
+        let Some(&(_, slot)) = self.syncing.iter().find(|(syncing, _)| *syncing == generation) else { return };
+        self.durable = Some(slot);
+        self.syncing.retain(|(syncing, _)| *syncing > generation);
+    }
+
+    /// A sync has failed.
+    pub(crate) fn was_not_synced(&mut self) {
+        self.syncing.clear();
     }
 
     /// Syncs it here and now.
@@ -231,7 +275,7 @@ fn text(generation: u64, state: &State) -> Vec<u8> {
         yes(ids),
     );
     match batch {
-        Some((from, to)) => writeln!(text, "batch {from} {to}"),
+        Some(Batch { from, to, tail }) => writeln!(text, "batch {from} {to} tail {tail:08x}"),
         None => writeln!(text, "batch none"),
     }
     .expect("writing to memory does not fail");
@@ -252,17 +296,25 @@ fn parse(bytes: &[u8]) -> Option<(u64, State)> {
     };
     let batch = text.lines().find_map(|line| line.strip_prefix("batch "))?;
     let batch = match batch.split_once(' ') {
-        Some((from, to)) => Some((from.parse().ok()?, to.parse().ok()?)),
+        Some((from, rest)) => {
+            let (to, tail) = rest.split_once(" tail ")?;
+            let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+            let tail = u32::from_str_radix(tail, 16).ok()?;
+            if from >= to || to >= NUMBER_END {
+                return None;
+            }
+            Some(Batch { from, to, tail })
+        }
         None => None,
     };
-    let number = |word: &str| word.parse::<u64>().ok();
+    let number = |word: &str| word.parse::<u64>().ok().filter(|number| *number < NUMBER_END);
     let yes = |word: &str| match word {
         "yes" => Some(true),
         "no" => Some(false),
         _ => None,
     };
     let generation = number(after("generation")?)?;
-    let birth = Birth { inode: number(after("inode")?)?, born: after("born")?.parse().ok()? };
+    let birth = Birth { inode: after("inode")?.parse().ok()?, born: after("born")?.parse().ok()? };
     // A system that does not say leaves nothing behind the word.
     let boot = text.lines().find_map(|line| line.strip_prefix("boot "))?.to_owned();
     let kind = after("format")?.parse().ok()?;
@@ -278,7 +330,7 @@ fn parse(bytes: &[u8]) -> Option<(u64, State)> {
     };
     let latest = mark("latest")?;
     let synced = mark("synced")?;
-    let floor = number(after("floor")?)?;
+    let floor = after("floor")?.parse().ok()?;
     let open = match after("run")? {
         "open" => true,
         "closed" => false,
@@ -288,6 +340,10 @@ fn parse(bytes: &[u8]) -> Option<(u64, State)> {
     let latched = yes(after("latched")?)?;
     let ids = yes(after("named")?)?;
     let state = State { birth, boot, kind, columns, latest, synced, floor, open, syncing, latched, ids, batch };
+    // A record has at least one byte.
+    if [latest, synced].iter().any(|mark| mark.records > mark.at || mark.ids > NUMBER_END) {
+        return None;
+    }
     // Writing it anew and comparing checks every byte.
     (self::text(generation, &state) == bytes).then_some((generation, state))
 }
@@ -297,12 +353,13 @@ mod tests {
     use super::*;
 
     fn largest() -> State {
-        let mark = Mark { at: u64::MAX, records: u64::MAX, sequence: u64::MAX, ids: u64::MAX, tail: u32::MAX };
+        const MOST: u64 = NUMBER_END - 1;
+        let mark = Mark { at: MOST, records: MOST, sequence: MOST, ids: MOST, tail: u32::MAX };
         State {
             birth: Birth { inode: u64::MAX, born: u128::MAX },
             boot: "b".repeat(64),
             kind: FormatKind::Framed,
-            columns: u64::MAX,
+            columns: MOST,
             latest: mark,
             synced: mark,
             floor: u64::MAX,
@@ -310,7 +367,7 @@ mod tests {
             syncing: true,
             latched: true,
             ids: true,
-            batch: Some((u64::MAX, u64::MAX)),
+            batch: Some(Batch { from: MOST - 1, to: MOST, tail: u32::MAX }),
         }
     }
 
@@ -318,9 +375,23 @@ mod tests {
     fn every_state_fits_into_a_slot_and_is_read_back() {
         let empty = State { boot: String::new(), batch: None, open: true, ..largest() };
         for state in [largest(), empty] {
-            let bytes = text(u64::MAX, &state);
-            assert_eq!(parse(&bytes), Some((u64::MAX, state)));
+            let bytes = text(NUMBER_END - 1, &state);
+            assert_eq!(parse(&bytes), Some((NUMBER_END - 1, state)));
         }
+    }
+
+    #[test]
+    fn a_slot_with_numbers_that_cannot_be_is_none() {
+        let good = largest();
+        let mark = good.latest;
+        for state in [
+            State { columns: NUMBER_END, ..good.clone() },
+            State { latest: Mark { records: mark.at, at: mark.at - 1, ..mark }, ..good.clone() },
+            State { batch: Some(Batch { from: 2, to: 1, tail: 0 }), ..good.clone() },
+        ] {
+            assert_eq!(parse(&text(7, &state)), None, "{state:?}");
+        }
+        assert_eq!(parse(&text(u64::MAX, &good)), None);
     }
 
     #[test]

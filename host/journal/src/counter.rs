@@ -14,15 +14,16 @@
 //!
 //! Not promised: that a directory which is restored from a backup remembers what was reserved since.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use crate::os_lock::{OsLock, OsLockError};
+use crate::storage::make_dirs_durably;
 
 /// The first number that is ever handed out.
 pub const COUNTER_START: u64 = 1;
@@ -116,7 +117,9 @@ pub fn reserve_block_from(dir: &Path, name: &str, len: u64, at_least: u64) -> Re
     if len == 0 {
         return Err(CounterError::EmptyBlock);
     }
-    make_directory(dir)?;
+    if !dir.exists() {
+        make_dirs_durably(dir, 0o700).map_err(io_error("make the directory", dir))?;
+    }
     let stem = blake3::hash(name.as_bytes()).to_hex();
     let path = dir.join(format!("{stem}.counter"));
     let mut lock = OsLock::exclusive(&dir.join(format!("{stem}.lock")), "a counter")?;
@@ -139,24 +142,6 @@ pub fn reserve_block_from(dir: &Path, name: &str, len: u64, at_least: u64) -> Re
         lock.set_mark(RESERVED_MARK)?;
     }
     Ok(start..end)
-}
-
-/// Makes the directory and those above it, and their names durable: a directory that power loss takes would take the
-/// counters with it.
-fn make_directory(dir: &Path) -> Result<(), CounterError> {
-    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("make the directory", dir))?;
-    for made in missing {
-        let parent = match made.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            Some(_) | None => Path::new("."),
-        };
-        sync_directory(parent)?;
-    }
-    Ok(())
 }
 
 fn sync_directory(dir: &Path) -> Result<(), CounterError> {

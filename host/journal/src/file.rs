@@ -103,7 +103,8 @@ pub fn unguarded() -> Result<Option<u64>, Infallible> {
 /// Not promised:
 /// * that a batch in a text format stays whole through power loss: whole records of its beginning may remain, unless it was
 ///   synced (through the death of the host it does, and in a framed file through both);
-/// * that a process which does not ask for the lock leaves the file alone. It is found out at the next append;
+/// * that a process which does not ask for the lock leaves the file alone. It is found out at the next append that looks
+///   ([`FileSpec::look_every`]); what was acknowledged between may stand elsewhere in the file than its answer says;
 /// * that a new name of the file is noticed before the next sync, or the next megabyte: records follow it until then;
 /// * that a reader without the lock sees only whole records: up to its last record end, it does;
 /// * any of this on NFS, CIFS or other network file systems.
@@ -425,7 +426,8 @@ impl Inner {
             }
             Ok(fence)
         };
-        let appended = writer.append(&self.path, encoded, options, started, guard)?;
+        let appended = writer.append(&self.path, encoded, options, started, guard);
+        // Also where it failed: a disk that takes long to say no is as slow.
         if let Some(started) = started {
             if started.elapsed() > SLOW_WRITE {
                 self.slow.store(SLOW_WRITES, Ordering::Relaxed);
@@ -433,6 +435,7 @@ impl Inner {
                 self.slow.fetch_sub(1, Ordering::Relaxed);
             }
         }
+        let appended = appended?;
         if let Some(columns) = encoded.columns {
             self.encoder.fix_columns(columns);
             writer.fix_columns(columns);
@@ -447,12 +450,14 @@ impl Inner {
 
     /// Leaves a word in the sidecar, so that the loss of the checkpoint with the floor in it is noticed.
     fn say_fenced(&self) -> io::Result<()> {
-        if self.is_fenced.swap(true, Ordering::Relaxed) {
+        if self.is_fenced.load(Ordering::Relaxed) {
             return Ok(());
         }
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(lock) = &mut *lock else { return Ok(()) };
-        open::say_fenced(&mut **lock).map_err(|error| io::Error::other(error.to_string()))
+        open::say_fenced(&mut **lock).map_err(|error| io::Error::other(error.to_string()))?;
+        self.is_fenced.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// A panic of a guard leaves the writer as it was; a panic inside a write leaves the file longer than the writer
@@ -487,6 +492,7 @@ impl Drop for AppendFile {
         self.writes.close();
         self.inner.syncer.close();
         self.inner.writer().close(&self.inner.path);
+        self.inner.syncs.fail(&LatchCause::Closed);
         // The lock goes last: who opens the file next finds it closed.
         drop(self.registration.take());
         drop(self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());

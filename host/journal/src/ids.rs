@@ -498,6 +498,27 @@ impl Ids {
         reconciled
     }
 
+    /// Takes over a sidecar that was written for another file: if this one holds the records that it speaks of (it is a copy,
+    /// or was moved to another file system), it is this one's from here on; if it holds none of them, all ids are forgotten.
+    pub(crate) fn adopt(
+        &mut self,
+        disk: &dyn Disk,
+        data: &dyn Storage,
+        data_path: &Path,
+        status: &Status,
+        end: u64,
+    ) -> Result<Reconciled, IdsError> {
+        self.writable()?;
+        let (known, reconciled) = self.judge(data, data_path, 0, end)?;
+        if known.values().all(|known| known.len == 0) {
+            self.forget_all(disk, status)?;
+            return Ok(Reconciled { kept: 0, dropped: reconciled.kept + reconciled.dropped });
+        }
+        (self.known, self.owner) = (known, Owner::of(status));
+        self.compact(disk)?;
+        Ok(reconciled)
+    }
+
     /// What [`reconcile`](Ids::reconcile) would answer, without changing anything.
     pub(crate) fn check(
         &self,

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::checkpoint::{Checkpoint, Mark, State, Stood};
+use crate::checkpoint::{Batch, Checkpoint, Mark, State, Stood};
 use crate::error::OpenError;
 use crate::identity::{Birth, Registration};
 use crate::ids::{Ids, IdsError};
@@ -191,7 +191,6 @@ pub fn check(
     let mut damage = damage(path, &base, &found, bytes);
     let mut torn = (found.end < bytes).then(|| torn_reason(&found));
     let looked = Ids::look(disk, &ids_path(path), &held.status).map_err(ids_error(path))?;
-    let looked = looked.filter(|(_, found)| !found.foreign);
     if let Some((end, reason)) = earlier_cut(&base, &found, looked.as_ref().map(|(ids, _)| ids)) {
         found = scan_all(&held, path, known.ours, Strictness::Strict, end, |_| {})?;
         torn = Some(reason);
@@ -314,7 +313,7 @@ pub fn repair(
         None => known_floor,
     };
 
-    let mut ids = open_ids(disk, path, &held)?;
+    let mut ids = open_ids(disk, path, &held, found.end)?;
     let mut ids_dropped = 0;
     if let Some((ids, damaged)) = &mut ids {
         let done = ids.reconcile(disk, &*held.storage, path, 0, found.end).map_err(ids_error(path))?;
@@ -543,7 +542,7 @@ fn foreign_tail(path: &Path, found: &Found, bytes: u64) -> OpenError {
 fn earlier_cut(base: &Base, found: &Found, ids: Option<&Ids>) -> Option<(u64, String)> {
     let mut end = found.end;
     let mut reason = None;
-    if let Some((from, to)) = base.batch
+    if let Some(Batch { from, to, .. }) = base.batch
         && (base.mark.at..end).contains(&from)
         && end < to
     {
@@ -578,8 +577,8 @@ fn ids_path(path: &Path) -> PathBuf {
     beside(path, IDS)
 }
 
-/// The ids of the file, if it has any, and how many entries are damaged.
-fn open_ids(disk: &dyn Disk, path: &Path, held: &InHand) -> Result<Option<(Ids, u64)>, OpenError> {
+/// The ids of the file, which is whole up to `end`, if it has any; and how many entries are damaged.
+fn open_ids(disk: &dyn Disk, path: &Path, held: &InHand, end: u64) -> Result<Option<(Ids, u64)>, OpenError> {
     let ids_path = ids_path(path);
     if disk.look(&ids_path).map_err(io_error("examine", &ids_path))?.is_none() {
         return Ok(None);
@@ -587,8 +586,7 @@ fn open_ids(disk: &dyn Disk, path: &Path, held: &InHand) -> Result<Option<(Ids, 
     let opened = Ids::open(disk, &ids_path, &held.status, held.status.mode & 0o666).map_err(ids_error(path))?;
     let (mut ids, found) = opened;
     if found.foreign {
-        ids.forget_all(disk, &held.status).map_err(ids_error(path))?;
-        return Ok(Some((ids, 0)));
+        ids.adopt(disk, &*held.storage, path, &held.status, end).map_err(ids_error(path))?;
     }
     Ok(Some((ids, found.damaged)))
 }

@@ -228,7 +228,8 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
     let before_sync = State { syncing: in_doubt, ids: had_ids, ..state.clone() };
     let noted = keep(&mut checkpoint, &before_sync).and_then(|()| uninterrupted(|| disk.sync_dir(dir_of(path))));
     noted.map_err(io_error("write the checkpoint of", path))?;
-    vouch(&mut *lock, &status, state.floor > 0)?;
+    let is_fenced = state.floor > 0 || (says_fenced(&*lock) && says_ours(&*lock, &status));
+    vouch(&mut *lock, &status, is_fenced)?;
 
     let header_rows = u64::from(matches!(&spec.format, Format::Csv { header } if !header.is_empty()));
     if let Some(header) = header {

@@ -18,7 +18,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::checkpoint::{Checkpoint, Mark, State, Stood};
+use crate::checkpoint::{Batch, Checkpoint, Mark, State, Stood};
 use crate::error::OpenError;
 use crate::format::{Encoder, Format};
 use crate::identity::Birth;
@@ -77,6 +77,10 @@ pub(crate) fn settle(
         floor: 0,
         ids: None,
     };
+    let is_floor_lost = known.state.is_none() && known.ours && says_fenced(lock);
+    if is_floor_lost && (bytes == 0 || spec.format.kind() != FormatKind::Framed) {
+        return Err(OpenError::FloorLost { path: path.clone(), checkpoint: checkpoint_path });
+    }
     if bytes == 0 || spec.if_exists == IfExists::Replace {
         let mut dropped = 0;
         // Before the ids are: ids without records are dropped by the next opening, records without ids would stay.
@@ -86,7 +90,7 @@ pub(crate) fn settle(
         }
         match &mut ids {
             // What was done without a record is done though there is none.
-            Some((ids, _)) if bytes == 0 && spec.if_exists != IfExists::Replace => {
+            Some((ids, found)) if bytes == 0 && spec.if_exists != IfExists::Replace && !found.foreign => {
                 let done = ids.reconcile(disk, &**storage, path, 0, 0).map_err(|error| ids_error(path, &error))?;
                 dropped = done.dropped;
             }
@@ -112,9 +116,6 @@ pub(crate) fn settle(
         }
         check_syncs(path, &**storage, state, known.same_boot, bytes)?;
     }
-    if known.state.is_none() && says_fenced(lock) && spec.format.kind() != FormatKind::Framed {
-        return Err(OpenError::FloorLost { path: path.clone(), checkpoint: checkpoint_path });
-    }
 
     let read = io_error("read", path);
     let base = known.base(&**storage, spec.format.kind(), bytes).map_err(&read)?;
@@ -136,7 +137,7 @@ pub(crate) fn settle(
         let what = "what was synced there is no whole record any more".to_owned();
         return Err(OpenError::Damaged { path: path.clone(), at: end, bytes, what });
     }
-    if let Some((from, to)) = base.batch
+    if let Some(Batch { from, to, .. }) = base.batch
         && (base.mark.at..end).contains(&from)
         && end < to
     {
@@ -153,11 +154,16 @@ pub(crate) fn settle(
             return Err(OpenError::Ids { path: path.clone(), reason });
         }
     }
+    let is_copied = ids.as_ref().is_some_and(|(_, found)| found.foreign);
     let mut ids = ids.map(|(ids, _)| ids);
     if let Some(ids) = &mut ids {
         let trusted = base.mark.at;
         let before = ids.count();
-        ids.reconcile(disk, &**storage, path, trusted, end).map_err(|error| ids_error(path, &error))?;
+        let reconciled = match is_copied {
+            true => ids.adopt(disk, &**storage, path, status, end),
+            false => ids.reconcile(disk, &**storage, path, trusted, end),
+        };
+        reconciled.map_err(|error| ids_error(path, &error))?;
         // A record that reached the disk without its id would be appended a second time.
         if base.power_was_cut && base.has_ids {
             let covered = ids.covered_to(base.synced);
@@ -174,7 +180,10 @@ pub(crate) fn settle(
     }
     if end < found.end {
         found = base.scan(&**storage, spec, end).map_err(&read)?;
-        assert_eq!(found.end, end, "what is cut at a record's start ends on a record");
+        if found.end != end {
+            let what = "no record ends where one should".to_owned();
+            return Err(OpenError::Damaged { path: path.clone(), at: found.end, bytes, what });
+        }
     }
 
     accept_rows(spec, encoder, &found, &base, &**storage)?;
@@ -214,13 +223,7 @@ fn open_ids(disk: &dyn Disk, spec: &FileSpec, status: &Status) -> Result<Option<
         return Ok(None);
     }
     let opened = Ids::open(disk, &path, status, status.mode & 0o666);
-    let (mut ids, found) = opened.map_err(|error| ids_error(&spec.path, &error))?;
-    if found.foreign {
-        // They are those of a file whose place this one took.
-        ids.forget_all(disk, status).map_err(|error| ids_error(&spec.path, &error))?;
-        return Ok(Some((ids, IdsFound::default())));
-    }
-    Ok(Some((ids, found)))
+    opened.map(Some).map_err(|error| ids_error(&spec.path, &error))
 }
 
 fn ids_error(path: &Path, error: &crate::ids::IdsError) -> OpenError {
@@ -297,7 +300,10 @@ impl<'a> Known<'a> {
             columns: (state.columns > 0 && mark.at > 0).then_some(state.columns),
             power_was_cut: !self.same_boot,
             has_ids: state.ids,
-            batch: state.batch,
+            batch: match state.batch {
+                Some(batch) if batch.fits(storage, bytes)? => Some(batch),
+                Some(_) | None => None,
+            },
             used: CheckpointUse::Used,
         })
     }
@@ -312,7 +318,7 @@ pub(crate) struct Base {
     pub(crate) power_was_cut: bool,
     pub(crate) has_ids: bool,
     /// Half of it is none of it.
-    pub(crate) batch: Option<(u64, u64)>,
+    pub(crate) batch: Option<Batch>,
     pub(crate) used: CheckpointUse,
 }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -105,7 +105,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn Storage>>;
     /// Gives a file another name, in place of whoever has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Makes a directory and those above it.
+    /// Makes a directory and those above it, and their names durable: a directory that power loss takes would take its files
+    /// with it.
     fn make_dirs(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory survive power loss.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
@@ -178,7 +179,7 @@ impl Disk for LocalDisk {
     }
 
     fn make_dirs(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        make_dirs_durably(path, 0o777)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -322,6 +323,20 @@ impl LocalFile {
         rustix::fs::fadvise(&self.file, offset, len, Advice::DontNeed)?;
         self.file.read_at(into, offset)
     }
+}
+
+/// Makes a directory and those above it that are missing, and has their names survive power loss.
+pub(crate) fn make_dirs_durably(path: &Path, mode: u32) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    for made in missing {
+        let parent = match made.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) | None => Path::new("."),
+        };
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn status_of(metadata: &Metadata) -> Status {

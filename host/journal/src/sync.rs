@@ -1,9 +1,10 @@
 //! Group commit: whoever waits for a sync waits for the next one that covers it, and all who wait at its end share it.
 //!
-//! One sync runs at a time; those who come meanwhile are the next group. There is no timer: a group is whoever came while
-//! the one before it was being written to the disk.
+//! One sync runs at a time; those who come meanwhile are the next group. Unless a window was asked for there is no timer: a
+//! group is whoever came while the one before it was being written to the disk.
 
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -197,8 +198,20 @@ impl Drop for Syncing {
     }
 }
 
+/// If a group ends in a panic, nobody waits for it for ever.
+struct Unfinished<'a>(&'a Inner);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.syncs.fail(&LatchCause::SyncFailed(Arc::new(io::Error::other("the host panicked"))));
+        }
+    }
+}
+
 /// Syncs until nobody wants more.
 fn run(inner: &Inner) {
+    let _unfinished = Unfinished(inner);
     loop {
         if !inner.group_window.is_zero() {
             thread::sleep(inner.group_window);

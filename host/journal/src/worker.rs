@@ -1,6 +1,7 @@
 //! A thread that is started when there is something to do that may take long, and ends with its file.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -108,7 +109,9 @@ impl Shared {
             };
             if let Some(job) = job {
                 drop(queue);
-                job();
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("what the thread of an append file had to do ended in a panic");
+                }
                 queue = self.lock();
             }
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::{Checkpoint, Mark, State};
+use crate::checkpoint::{Batch, Checkpoint, Mark, State};
 use crate::error::{AppendError, Change, LatchCause, Quota};
 use crate::file::{AppendOptions, Appended};
 use crate::format::Encoded;
@@ -398,7 +398,12 @@ impl Writer {
         // In a framed file the frames say themselves that they belong together.
         let batch = records > 1 && !options.buffered && self.state.kind != FormatKind::Framed;
         if batch || self.state.batch.is_some() {
-            let before = mem::replace(&mut self.state.batch, batch.then_some((self.len, to)));
+            let word = match batch {
+                true => Some(Batch::new(&*self.storage, self.len, to)),
+                false => None,
+            };
+            let word = word.transpose().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+            let before = mem::replace(&mut self.state.batch, word);
             if let Err(source) = self.mark_lightly() {
                 // The old word may still stand there, and the new one too: the next write has to try again.
                 self.state.batch = self.state.batch.or(before);
@@ -420,18 +425,23 @@ impl Writer {
                 }
                 self.records += records;
                 self.sequence += records;
-                // A file that has outgrown its batch is not taken for half of it, so this need not be written.
                 self.state.batch = None;
                 self.unmarked += bytes.len() as u64;
-                self.look_at_the_name |= self.unmarked >= CHECKPOINT_EVERY;
-                if self.unmarked >= CHECKPOINT_EVERY
-                    && let Err(error) = self.mark()
-                {
+                let is_time = self.unmarked >= CHECKPOINT_EVERY;
+                self.look_at_the_name |= is_time;
+                // A file that has outgrown its batch is not taken for half of it. But the word is taken back, for the case
+                // that somebody makes the file shorter.
+                let marked = match (is_time, batch) {
+                    (true, _) => self.mark(),
+                    (false, true) => self.mark_lightly(),
+                    (false, false) => Ok(()),
+                };
+                if let Err(error) = marked {
                     tracing::warn!(path = %path.display(), %error, "no checkpoint could be written; opening the file will take longer");
                 }
                 Ok(())
             }
-            Err(source) => Err(self.undo(path, source, options)),
+            Err(source) => Err(self.undo(path, source, bytes.len() as u64, options)),
         }
     }
 
@@ -449,8 +459,8 @@ impl Writer {
     }
 
     /// After a write that failed: nothing of it stays, in the file or among the ids.
-    fn undo<E>(&mut self, path: &Path, source: io::Error, options: &AppendOptions) -> AppendError<E> {
-        let cause = match self.cut_back() {
+    fn undo<E>(&mut self, path: &Path, source: io::Error, attempted: u64, options: &AppendOptions) -> AppendError<E> {
+        let cause = match self.cut_back(attempted) {
             Err(cut) => LatchCause::CutFailed { write: Arc::new(source), cut: Arc::new(cut) },
             Ok(()) => {
                 let taken_back = match &mut self.ids {
@@ -484,10 +494,15 @@ impl Writer {
     }
 
     /// Back to the last good length; an error unless the file is known to be there.
-    fn cut_back(&mut self) -> io::Result<()> {
+    fn cut_back(&mut self, attempted: u64) -> io::Result<()> {
+        let found = uninterrupted(|| self.storage.status())?.len;
         // A file system that has become read-only took nothing, and cannot cut.
-        if uninterrupted(|| self.storage.status())?.len == self.len {
+        if found == self.len {
             return Ok(());
+        }
+        // What somebody else has cut is not filled with zeros, and what somebody else has written is not cut.
+        if found < self.len || found > self.len + attempted {
+            return Err(io::Error::other(format!("somebody else changed it: it has {found} bytes, not {}", self.len)));
         }
         uninterrupted(|| self.storage.truncate(self.len))?;
         self.set_aside_to = self.len;
@@ -539,10 +554,11 @@ impl Writer {
     /// sync of it is believed.
     pub(crate) fn checkpoint_lost(&mut self) {
         self.mark_lost = true;
+        self.checkpoint.was_not_synced();
     }
 
     /// What is to be synced so that the last checkpoint is on the disk.
-    pub(crate) fn checkpoint_to_sync(&self) -> Option<(Arc<dyn Storage>, u64)> {
+    pub(crate) fn checkpoint_to_sync(&mut self) -> Option<(Arc<dyn Storage>, u64)> {
         self.checkpoint.to_sync()
     }
 
@@ -594,7 +610,11 @@ impl Writer {
     /// nothing may be acknowledged; another sync may do better.
     pub(crate) fn synced(&mut self, target: &Target) -> io::Result<Option<CheckpointToSync>> {
         if self.latched().is_some() {
-            return Ok(None);
+            // What may only be acknowledged with a checkpoint gets none any more.
+            return match self.unnamed_to > self.state.synced.at {
+                true => Err(io::Error::other("the file was latched meanwhile")),
+                false => Ok(None),
+            };
         }
         if let (Some(ids), Some((_, changes))) = (&mut self.ids, &target.ids) {
             ids.synced(*changes);

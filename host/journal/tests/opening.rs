@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lockkeeper_journal::{
-    AppendError, AppendFile, Change, CheckpointUse, FileSpec, Format, IfExists, InvalidRecord, OpenError, OpenReport,
-    Parents, unguarded,
+    AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, Format, IfExists, InvalidRecord,
+    OpenError, OpenReport, Parents, RecordId, unguarded,
 };
 use tempfile::{TempDir, tempdir};
 
@@ -504,4 +504,43 @@ fn the_sidecar_stays_and_the_file_can_be_opened_again() {
     assert_eq!(lines[..3], ["lockkeeper-lock 1", &format!("pid {}", std::process::id()), "holder a test"]);
     assert!(lines[3].starts_with("mark wrote inode "), "{note}");
     assert_eq!(lines[4..], ["end"]);
+}
+
+#[test]
+fn a_file_that_was_copied_with_its_ids_keeps_them() {
+    let (directory, path) = directory();
+    let mut spec = spec(&path, &Format::Lines);
+    spec.ids = true;
+    let (file, _) = AppendFile::open(&spec).unwrap();
+    let id = RecordId::of(b"one");
+    let options = AppendOptions { id: Some(id), ..AppendOptions::default() };
+    file.commit_with(&file.encode(b"one").unwrap(), &options, unguarded).unwrap();
+    drop(file);
+    let copy = directory.path().join("copy");
+    for ending in ["", ".ids", ".checkpoint", ".lock"] {
+        fs::copy(format!("{}{ending}", path.display()), format!("{}{ending}", copy.display())).unwrap();
+    }
+    let mut spec = FileSpec::new(&copy, Format::Lines, "a test");
+    spec.ids = true;
+    for _ in 0..2 {
+        let (file, report) = AppendFile::open(&spec).unwrap();
+        assert_eq!(report.ids.map(|ids| (ids.known, ids.dropped)), Some((1, 0)));
+        let again = file.commit_with(&file.encode(b"one").unwrap(), &options, unguarded).unwrap();
+        assert!(again.repeated);
+    }
+    assert_eq!(fs::read(&copy).unwrap(), b"one\n");
+}
+
+#[test]
+fn a_file_that_others_wrote_anew_after_a_batch_is_not_cut_for_it() {
+    let (_directory, path) = directory();
+    let (file, _) = open(&path, &Format::Lines).unwrap();
+    file.append_batch(&["a".repeat(20), "b".repeat(20)], unguarded).unwrap();
+    // As a host leaves it that is killed: nothing is said at its end.
+    let checkpoint = fs::read(format!("{}.checkpoint", path.display())).unwrap();
+    drop(file);
+    fs::write(format!("{}.checkpoint", path.display()), checkpoint).unwrap();
+    fs::write(&path, "r\nq\n").unwrap();
+    let (_file, report) = open(&path, &Format::Lines).unwrap();
+    assert_eq!((report.torn, report.records_before), (None, 2));
 }
