@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -200,8 +200,19 @@ fn serve(messages: &Receiver<Message>, bar: Option<&ProgressBar>) {
 
 /// A line on standard output, of a subcommand that runs no processes.
 pub(super) fn print_line(line: fmt::Arguments<'_>) {
-    write_all(stdout().lock(), format!("{line}\n").as_bytes());
+    let mut to = stdout().lock();
+    let printed = to.write_all(format!("{line}\n").as_bytes()).and_then(|()| to.flush());
+    if printed.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        NOT_PRINTED.store(true, Ordering::Relaxed);
+    }
 }
+
+/// Whether a line could not be printed, though somebody reads: a disk that is full, for example.
+pub(super) fn is_incomplete() -> bool {
+    NOT_PRINTED.load(Ordering::Relaxed)
+}
+
+static NOT_PRINTED: AtomicBool = AtomicBool::new(false);
 
 /// A reader that has gone away is no reason to stop the job.
 fn write_all(mut to: impl Write, bytes: &[u8]) {

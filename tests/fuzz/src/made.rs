@@ -109,7 +109,8 @@ pub struct Slot {
     pub syncing: bool,
     pub latched: bool,
     pub ids: bool,
-    pub batch: Option<(u64, u64)>,
+    /// From, to, and the checksum of what lies before it.
+    pub batch: Option<(u64, u64, u32)>,
 }
 
 impl Slot {
@@ -138,7 +139,7 @@ impl Slot {
             format!("{at} records {records} sequence {sequence} ids {ids} tail {tail:08x}")
         };
         let yes = |yes| if yes { "yes" } else { "no" };
-        let batch = self.batch.map_or("none".to_owned(), |(from, to)| format!("{from} {to}"));
+        let batch = self.batch.map_or("none".to_owned(), |(from, to, tail)| format!("{from} {to} tail {tail:08x}"));
         format!(
             "lockkeeper-checkpoint 1\ngeneration {}\ninode {} born {BORN}\nboot boot-{}\nformat {} columns {}\n\
              latest {}\nsynced {}\nfloor {}\nrun {} syncing {} latched {} named {}\nbatch {batch}\n",

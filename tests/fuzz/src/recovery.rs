@@ -108,7 +108,8 @@ struct IdEntry {
 impl Place {
     fn mark(self, data: &[u8]) -> Mark {
         let Some(at) = self.at.filter(|at| *at > 0 && !data.is_empty()) else { return Mark::START };
-        let (records, sequence) = (self.records % RECORDS_MAX, self.sequence % RECORDS_MAX);
+        // A record has at least one byte.
+        let (records, sequence) = (self.records % (u64::from(at) + 1), self.sequence % RECORDS_MAX);
         let mark = Mark { at: u64::from(at), records, sequence, ids: self.ids, tail: 0 }.fitting(data);
         Mark { tail: self.tail.unwrap_or(mark.tail), ..mark }
     }
@@ -130,7 +131,10 @@ impl Says {
             syncing: self.syncing,
             latched: self.latched,
             ids: self.ids,
-            batch: self.batch.map(|(from, to)| (u64::from(from), u64::from(to))),
+            batch: self.batch.map(|(from, to)| {
+                let before = Mark { at: u64::from(from), ..Mark::START }.fitting(data);
+                (u64::from(from), u64::from(to), before.tail)
+            }),
         };
         made::slot(slot.text().as_bytes())
     }

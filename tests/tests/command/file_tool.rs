@@ -170,6 +170,15 @@ fn of_several_files_the_worst_decides_and_each_has_its_say() {
 }
 
 #[test]
+fn a_report_that_cannot_be_printed_is_not_taken_for_a_good_one() {
+    let place = Place::new();
+    ours(&place, "a.csv", csv(&["a"]), &[b"1"]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+    let ended = place.lockkeeper(&["file", "check", "a.csv"]).stdout(full).status().expect("the command runs");
+    assert_eq!(ended.code(), Some(74));
+}
+
+#[test]
 fn what_is_missing_no_file_or_of_another_format_has_its_exit_code() {
     let place = Place::new();
     for what in ["check", "repair", "cat"] {

@@ -304,7 +304,7 @@ struct Kills {
 /// The host is killed at random moments, and again while it resumes. `ROUNDS` sets how many times that is done.
 #[test]
 fn after_kill_9_at_any_moment_resume_ends_with_the_records_of_a_run_without() {
-    let rounds: u64 = std::env::var("ROUNDS").map_or(12, |rounds| rounds.parse().expect("ROUNDS is a number"));
+    let rounds: u64 = std::env::var("ROUNDS").map_or(100, |rounds| rounds.parse().expect("ROUNDS is a number"));
     let mut random = Random(7);
     let scripts: Vec<_> = (0..40)
         .map(|index| {

@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lockkeeper::OpenError;
 use lockkeeper_journal::storage::{Disk, LocalDisk};
 
-use super::output::print_line;
+use super::output::{is_incomplete, print_line};
 use super::{EXIT_TRY_LATER, EXIT_USAGE, environment};
 
 /// The last record has no end; opening the file for appending mends that.
@@ -52,11 +52,13 @@ enum What {
 
 impl File {
     pub(super) fn execute(self) -> u8 {
-        match self.what {
+        let code = match self.what {
             What::Check(check) => check.execute(),
             What::Repair(repair) => repair.execute(),
             What::Cat(cat) => cat.execute(),
-        }
+        };
+        // A report that nobody can read is no report that all is well.
+        if is_incomplete() { code.max(EXIT_IO) } else { code }
     }
 }
 
