@@ -229,6 +229,8 @@ impl Checkpoint {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         uninterrupted(|| self.storage.sync())?;
         self.durable = self.slot;
+        // Those that are under way cover no more than this one did.
+        self.syncing.clear();
         Ok(())
     }
 }
@@ -351,6 +353,7 @@ fn parse(bytes: &[u8]) -> Option<(u64, State)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::LocalDisk;
 
     fn largest() -> State {
         const MOST: u64 = NUMBER_END - 1;
@@ -377,6 +380,40 @@ mod tests {
         for state in [largest(), empty] {
             let bytes = text(NUMBER_END - 1, &state);
             assert_eq!(parse(&bytes), Some((NUMBER_END - 1, state)));
+        }
+    }
+
+    #[test]
+    fn a_slot_that_is_being_synced_is_not_written_over() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let path = directory.path().join("checkpoint");
+        let (mut checkpoint, _) = Checkpoint::open(&LocalDisk, &path, 0o600).expect("it is made");
+        let state = |floor| State { floor, batch: None, ..largest() };
+        checkpoint.write(&state(1)).expect("there is room");
+        let (_, generation) = checkpoint.to_sync().expect("it was written");
+        for floor in 2..9 {
+            checkpoint.write(&state(floor)).expect("there is room");
+        }
+        checkpoint.was_synced(generation);
+        let there = |floor: u64| {
+            let bytes = std::fs::read(&path).expect("it is there");
+            bytes.chunks(4096).any(|slot| {
+                slot.len() >= SLOT_BYTES && parse(&slot[..SLOT_BYTES]).is_some_and(|(_, it)| it.floor == floor)
+            })
+        };
+        assert!(there(1) && there(8));
+        for floor in 9..20 {
+            checkpoint.write(&state(floor)).expect("there is room");
+            assert!(there(1), "what is durable stays");
+        }
+        // A sync here and now covers more than one that is still under way.
+        let (_, older) = checkpoint.to_sync().expect("it was written");
+        checkpoint.write(&state(20)).expect("there is room");
+        checkpoint.sync().expect("it can be synced");
+        checkpoint.was_synced(older);
+        for floor in 21..40 {
+            checkpoint.write(&state(floor)).expect("there is room");
+            assert!(there(20), "what is durable stays");
         }
     }
 
