@@ -83,7 +83,8 @@ impl Spoiled {
         self.bytes.splice(self.records[first].start..self.records[second].end, swapped);
     }
 
-    /// Two records, not of a batch, of which both or only one are of the same process.
+    /// Two records, not of a batch, that are of one process, or else next to each other and of two: nothing of theirs is
+    /// between those.
     fn two(&self, same_process: bool) -> (usize, usize) {
         let process = |record: usize| {
             let text = String::from_utf8_lossy(&self.bytes[self.records[record].clone()]).into_owned();
@@ -92,6 +93,7 @@ impl Spoiled {
             text.split_once('/').expect("a record begins with its rank").0.to_owned()
         };
         let pairs = (0..self.records.len()).flat_map(|first| (0..first).map(move |second| (second, first)));
+        let pairs = pairs.filter(|(first, second)| same_process || first + 1 == *second);
         let mut pairs = pairs.filter(|(first, second)| (process(*first) == process(*second)) == same_process);
         pairs.next().expect("several processes have appended several records")
     }
