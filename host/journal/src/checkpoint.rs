@@ -204,7 +204,7 @@ impl Checkpoint {
     }
 
     /// What is to be synced, and the generation that is durable then. Its slot is left alone until that is known.
-    pub(crate) fn to_sync(&mut self) -> Option<(Arc<dyn Storage>, u64)> {
+    pub(crate) fn begin_sync(&mut self) -> Option<(Arc<dyn Storage>, u64)> {
         let slot = self.slot.filter(|slot| self.durable != Some(*slot))?;
         if self.syncing.len() == SYNCING_MAX {
             self.syncing.remove(0);
@@ -390,7 +390,7 @@ mod tests {
         let (mut checkpoint, _) = Checkpoint::open(&LocalDisk, &path, 0o600).expect("it is made");
         let state = |floor| State { floor, batch: None, ..largest() };
         checkpoint.write(&state(1)).expect("there is room");
-        let (_, generation) = checkpoint.to_sync().expect("it was written");
+        let (_, generation) = checkpoint.begin_sync().expect("it was written");
         for floor in 2..9 {
             checkpoint.write(&state(floor)).expect("there is room");
         }
@@ -407,7 +407,7 @@ mod tests {
             assert!(there(1), "what is durable stays");
         }
         // A sync here and now covers more than one that is still under way.
-        let (_, older) = checkpoint.to_sync().expect("it was written");
+        let (_, older) = checkpoint.begin_sync().expect("it was written");
         checkpoint.write(&state(20)).expect("there is room");
         checkpoint.sync().expect("it can be synced");
         checkpoint.was_synced(older);

@@ -272,7 +272,7 @@ impl AppendFile {
         let to_sync = {
             let mut writer = self.inner.writer();
             writer.reserve_fences(end)?;
-            writer.checkpoint_to_sync()
+            writer.begin_checkpoint_sync()
         };
         if let Some((storage, generation)) = to_sync {
             if let Err(error) = uninterrupted(|| storage.sync()) {

@@ -558,8 +558,8 @@ impl Writer {
     }
 
     /// What is to be synced so that the last checkpoint is on the disk.
-    pub(crate) fn checkpoint_to_sync(&mut self) -> Option<(Arc<dyn Storage>, u64)> {
-        self.checkpoint.to_sync()
+    pub(crate) fn begin_checkpoint_sync(&mut self) -> Option<(Arc<dyn Storage>, u64)> {
+        self.checkpoint.begin_sync()
     }
 
     /// Whether somebody should see, without the file's mutex, whether it still bears its name. Answers yes once.
@@ -640,7 +640,7 @@ impl Writer {
             return Ok(None);
         }
         self.unsynced_marks = 0;
-        let to_sync = self.checkpoint.to_sync();
+        let to_sync = self.checkpoint.begin_sync();
         Ok(to_sync.map(|(storage, generation)| CheckpointToSync { storage, generation, is_awaited }))
     }
 
