@@ -154,22 +154,39 @@ impl Watch {
         if self.looked.swap(sittings, Ordering::Relaxed) != sittings {
             return;
         }
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = reported.filter(|reported| reported.sittings == sittings);
+        let before = self.reported().filter(|reported| reported.sittings == sittings);
         if before.is_some_and(|before| !before.ends_by_itself || before.at.elapsed() < LOOK_AGAIN) {
             return;
         }
-        if let Some(Stall { waits, ends_by_itself }) = self.stall() {
-            *reported = Some(Reported { sittings, ends_by_itself, at: Instant::now() });
-            drop(reported);
-            if before.is_none_or(|before| before.ends_by_itself != ends_by_itself) {
-                self.events.emit(|| Event::Stalled { waits, ends_by_itself });
-            }
+        drop(self.report());
+    }
+
+    fn reported(&self) -> MutexGuard<'_, Option<Reported>> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks whether the job stands still, and reports it unless that was done, so that nobody ends a stall that was not told of.
+    pub(crate) fn report(&self) -> Option<Stall> {
+        // Held until the event is sent: who comes second must not go on before it is.
+        let mut reported = self.reported();
+        let (stall, sittings) = self.look()?;
+        let before = reported.filter(|reported| reported.sittings == sittings);
+        let Stall { ends_by_itself, .. } = stall;
+        *reported = Some(Reported { sittings, ends_by_itself, at: Instant::now() });
+        if before.is_none_or(|before| before.ends_by_itself != ends_by_itself) {
+            self.events.emit(|| Event::Stalled { waits: stall.waits.clone(), ends_by_itself });
         }
+        drop(reported);
+        Some(stall)
     }
 
     /// Looks whether the job stands still.
     pub(crate) fn stall(&self) -> Option<Stall> {
+        self.look().map(|(stall, _)| stall)
+    }
+
+    /// The stall, and how often somebody had sat down when it was seen.
+    fn look(&self) -> Option<(Stall, u64)> {
         let sittings = self.counts.sittings.load(Ordering::SeqCst);
         let seats: Vec<_> = self.seats().values().cloned().collect();
         let mut waits = Vec::with_capacity(seats.len());
@@ -218,6 +235,6 @@ impl Watch {
             })
             .collect();
         waits.sort_by_key(|wait| wait.process);
-        Some(Stall { waits, ends_by_itself: limited })
+        Some((Stall { waits, ends_by_itself: limited }, sittings))
     }
 }

@@ -195,9 +195,9 @@ impl Job {
     }
 
     /// Ends every process of a job that stands still; answers who waited for what. None, and nothing is done, if it does not
-    /// stand still.
+    /// stand still. Whoever observes the host has been told of it before.
     pub fn end_stall(&self) -> Option<Stall> {
-        let stall = self.watch.stall()?;
+        let stall = self.watch.report()?;
         self.host.stop_stalled(stall.waits.iter().map(|wait| wait.process));
         Some(stall)
     }

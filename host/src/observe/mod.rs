@@ -313,8 +313,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Who is told of events. Called on the thread where the event happens, under no lock of the host: it must be quick
-/// and must not call back into the host.
+/// Who is told of events. Called on the thread where the event happens, under no lock that a process could wait for: it must
+/// be quick and must not call back into the host.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Where the host sends its events.

@@ -157,6 +157,30 @@ fn job_that_stands_still_is_told_of_once_and_ended_on_demand() {
     }
 }
 
+/// Who ends a stall may look sooner than the host's clock, which then finds nobody who waits. So the end has to tell of it: the
+/// command ended a job with 76, and `--json` had no `stalled`.
+#[test]
+fn stall_that_is_ended_before_the_clock_saw_it_is_told_of_too() {
+    let host = TestHost::new();
+    for round in 0..50 {
+        host.forget_events();
+        let play = Play::new(&host, things());
+        let waiter = play.start("waiter", &["await:e"]);
+        until("the stall", || play.job().end_stall().is_some());
+        assert_eq!(waiter.ends().outcome, Outcome::Stalled);
+        if round % 10 == 0 {
+            let_it_tick(&host);
+        }
+        let events = host.events().into_iter();
+        let told = events.filter_map(|event| match event {
+            Event::Stalled { .. } => Some("stalled"),
+            Event::Ended { outcome: Outcome::Stalled, .. } => Some("ended"),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), ["stalled", "ended"], "round {round}");
+    }
+}
+
 /// Whoever comes from outside helps; and when all wait again, that is another stall.
 #[test]
 fn second_stall_of_a_job_is_told_of_again() {
