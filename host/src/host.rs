@@ -92,8 +92,8 @@ impl Host {
         let host = self.clone();
         shards.spawn(place(shards), move || async move {
             let exit = Arc::new(crate::process::run(prepared, started).await);
-            watch.end(id);
             control.publish(exit);
+            watch.end(id);
             host.ticker.end(id, deadline);
             let mut alive = host.alive();
             alive.remove(&id);

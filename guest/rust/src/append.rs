@@ -183,7 +183,8 @@ impl AppendFile {
     /// is over; [`Error::InvalidArgument`] for a fence that was never issued, a newline inside, a row of the wrong
     /// shape; [`Error::Limit`] for a record that is too long or a file that is full; [`Error::Io`]. After any of them
     /// nothing of the record is in the file, but for [`Error::Io`] where [`Durability::Synced`] was asked for, here or by the
-    /// job: then it may be, and may survive the loss of power or not, and the file takes no more.
+    /// job, or where the host could not take a failed write back: then it may be, and may survive or not, and the file takes
+    /// no more.
     pub fn append(&self, hold: &impl Hold, record: impl AsRef<[u8]>) -> Result<Appended, Error> {
         self.append_bytes(Some(hold.fence()), record.as_ref(), AppendOptions::default())
     }
@@ -373,6 +374,8 @@ impl AppendFile {
     ///
     /// [`Error::Io`] when the disk failed: then what was written since the last good flush may be lost with the power, and
     /// the file takes no more records.
+    ///
+    /// What the job holds back until this process ends well, as `map` does, survives from that end on, which waits for it.
     ///
     /// ```no_run
     /// # use lockkeeper_guest::{AppendFile, Durability, Error};

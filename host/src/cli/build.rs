@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use lockkeeper::manifest::Manifest;
 
+use super::output::complain;
+
 /// Runs the build commands of a manifest in its directory.
 pub(super) fn run_all(manifest: &Manifest) -> anyhow::Result<()> {
     let builds = manifest.builds();
@@ -16,7 +18,7 @@ pub(super) fn run_all(manifest: &Manifest) -> anyhow::Result<()> {
         for target in wasm_targets(build) {
             add_target(manifest.dir(), target)?;
         }
-        eprintln!("building: {build}");
+        complain(format_args!("building: {build}"));
         let status = Command::new("sh")
             .args(["-c", build])
             .current_dir(manifest.dir())
@@ -48,7 +50,7 @@ fn add_target(dir: &Path, target: &str) -> anyhow::Result<()> {
     if installed.lines().any(|line| line.trim() == target) {
         return Ok(());
     }
-    eprintln!("adding the target {target}");
+    complain(format_args!("adding the target {target}"));
     let status = Command::new("rustup").args(["target", "add", target]).current_dir(dir).status();
     match status.with_context(|| format!("rustup could not be started to add {target}"))? {
         status if status.success() => Ok(()),

@@ -55,5 +55,7 @@ pub(super) fn start_logging() {
         .with_max_level(level)
         .without_time()
         .with_target(false)
+        // The default complains on standard error that standard error cannot be written, and panics over it.
+        .log_internal_errors(false)
         .init();
 }

@@ -19,13 +19,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use lockkeeper::manifest::ManifestError;
-use lockkeeper::{JobError, OpenError, RuntimeError};
+use lockkeeper::{JobError, OpenError, RuntimeError, SeriesError};
+use output::complain;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Wrong usage, a wrong manifest, a program that cannot be run: found before anything was started.
 const EXIT_USAGE: u8 = 2;
 /// A file cannot be made (EX_CANTCREAT).
 const EXIT_CANNOT_CREATE: u8 = 73;
+/// An append file is in doubt, or could not be written (EX_IOERR): something in it may be lost.
+const EXIT_IO: u8 = 74;
 /// Another host has a file now; later it may work (EX_TEMPFAIL).
 const EXIT_TRY_LATER: u8 = 75;
 /// Every process waited for what nobody was left to do, and was ended. A process that is ended so has the same number.
@@ -47,6 +50,7 @@ Exit codes:
   several            how many failed; 101 for more than 100
   2                  wrong usage, manifest or program: nothing was started
   73, 75             a file cannot be made; another host has it
+  74                 a file is damaged or in doubt (see `lockkeeper file check`), or could not be written to its end
   76                 a stall: every process waited for another one, and all were ended
   125                the host itself failed
   130, 143           interrupted, terminated";
@@ -78,7 +82,7 @@ pub(crate) fn main() -> ExitCode {
     };
     ended.map_or_else(
         |error| {
-            eprintln!("error: {}", sentence(&error));
+            complain(format_args!("error: {}", sentence(&error)));
             ExitCode::from(exit_code(&error))
         },
         ExitCode::from,
@@ -101,6 +105,18 @@ fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
+/// Whether what is in a file, or what is known of it, is not what it should be: `file check` and `file repair` help.
+fn is_in_doubt(error: &OpenError) -> bool {
+    matches!(
+        error,
+        OpenError::SyncFailed { .. }
+            | OpenError::NotOnDisk { .. }
+            | OpenError::Damaged { .. }
+            | OpenError::FloorLost { .. }
+            | OpenError::Ids { .. }
+    )
+}
+
 /// The number by which a script can tell what kind of error it was.
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<ManifestError>() {
@@ -111,8 +127,13 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         Some(RuntimeError::Engine(_) | RuntimeError::Thread(_)) => return EXIT_OWN_FAILURE,
         None => {}
     }
+    match error.downcast_ref::<SeriesError>() {
+        Some(SeriesError::Ids { .. }) => return EXIT_IO,
+        Some(SeriesError::NoIds { .. }) | None => {}
+    }
     match error.downcast_ref::<JobError>() {
         Some(JobError::Open { source: OpenError::Busy { .. }, .. }) => EXIT_TRY_LATER,
+        Some(JobError::Open { source, .. }) if is_in_doubt(source) => EXIT_IO,
         Some(JobError::Open { .. } | JobError::Fences { .. } | JobError::FileFences { .. }) => EXIT_CANNOT_CREATE,
         // What is wrong with the job's description itself.
         Some(_) | None => EXIT_USAGE,

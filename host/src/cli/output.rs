@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lockkeeper::observe::Event;
-use lockkeeper::{LineSink, Stream};
+use lockkeeper::{LineSink, RuntimeError, Stream};
 use serde::Serialize;
 
 use super::{environment, picture};
@@ -60,7 +60,7 @@ struct SkippedLine<'a> {
 
 impl Output {
     /// `total` is how many processes will run: progress is shown for several, on a terminal.
-    pub(super) fn new(json: bool, total: u64) -> Arc<Self> {
+    pub(super) fn new(json: bool, total: u64) -> anyhow::Result<Arc<Self>> {
         let bar = (!json && total > 1 && environment::shows_progress()).then(|| {
             let bar = ProgressBar::new(total);
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} processes, {elapsed} gone, {eta} to go");
@@ -74,8 +74,8 @@ impl Output {
         std::thread::Builder::new()
             .name("lockkeeper-output".into())
             .spawn(move || serve(&messages, shown.as_ref()))
-            .expect("the command can start a thread");
-        Arc::new(Self { json, bar, terminals, queue, drawn: AtomicUsize::new(0) })
+            .map_err(RuntimeError::Thread)?;
+        Ok(Arc::new(Self { json, bar, terminals, queue, drawn: AtomicUsize::new(0) }))
     }
 
     /// Waits until everything is written, however slow the reader.
@@ -204,6 +204,13 @@ pub(super) fn print_line(line: fmt::Arguments<'_>) {
     let printed = to.write_all(format!("{line}\n").as_bytes()).and_then(|()| to.flush());
     if printed.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
         NOT_PRINTED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A line on standard error, of a subcommand that runs no processes. That nobody reads it changes no exit code.
+pub(super) fn complain(line: fmt::Arguments<'_>) {
+    if let Err(error) = stderr().lock().write_all(format!("{line}\n").as_bytes()) {
+        tracing::debug!(%error, "a line could not be written");
     }
 }
 

@@ -171,15 +171,19 @@ fn read_all(paths: &[PathBuf]) -> anyhow::Result<HashMap<PathBuf, Input>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(different.len());
     let next = AtomicUsize::new(0);
     let read = Mutex::new(HashMap::with_capacity(different.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(path) = different.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let input = self::read(path);
-                    read.lock().expect("nothing panics under it").insert((*path).clone(), input);
-                }
-            });
+    let work = || {
+        while let Some(path) = different.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let input = self::read(path);
+            read.lock().expect("nothing panics under it").insert((*path).clone(), input);
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, work) {
+                tracing::debug!(%error, "the inputs are read by fewer threads");
+            }
+        }
+        work();
     });
     let read = read.into_inner().expect("nothing panics under it");
     let unreadable = |path: &Path| format!("the input {} cannot be read; nothing was started", path.display());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    ByteSize, CheckpointUse, CommitOrder, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, OpenReport, Process,
+    ByteSize, CheckpointUse, CommitOrder, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, Process,
     ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,9 +16,9 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::options::HostOptions;
 use super::output::Output;
-use super::series::{Found, Order, Series};
+use super::series::{Begin, Found, Order, Series};
 use super::summary::{Ran, Summary, Tally};
-use super::{EXIT_STALLED, picture};
+use super::{EXIT_IO, EXIT_STALLED, picture};
 
 /// How long processes may take to end by themselves once the command is interrupted.
 const GRACE: Duration = Duration::from_millis(200);
@@ -70,7 +70,7 @@ pub(super) struct Session {
 impl Session {
     /// Starts the host. `total` is how many processes will run, for the progress shown.
     pub(super) fn start(options: &HostOptions, lock_limits: LockLimits, total: usize) -> anyhow::Result<Self> {
-        let output = Output::new(options.json, total as u64);
+        let output = Output::new(options.json, total as u64)?;
         let tally = Arc::<Tally>::default();
         let stalled = Arc::<Notify>::default();
         let (shown, counted, told) = (output.clone(), tally.clone(), stalled.clone());
@@ -116,7 +116,10 @@ impl Session {
         let planned = plan.processes.len();
         let found = match series {
             None => Found::default(),
-            Some(series) => series.open(&job, &mut plan.processes)?,
+            Some(series) => {
+                self.tell_what_is_forgotten(&job, series);
+                series.open(&job, &mut plan.processes)?
+            }
         };
         self.tell(&found, series);
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -152,6 +155,10 @@ impl Session {
         let Running { mut exits, unstartable, ended_a_stall, .. } = run;
         exits.sort_by_key(|exit| exit.id);
         self.output.finish();
+        let unwritten = job.flush();
+        for (file, error) in &unwritten {
+            self.output.say(&format!("file {file}: what was buffered for it could not be written: {error}"));
+        }
         if let ([], Some(why)) = (&exits[..], unstartable.first()) {
             self.output.drain();
             bail!("{why}; nothing was started");
@@ -177,12 +184,23 @@ impl Session {
         Ok(match (signal, &exits[..], plan.exit_code) {
             (Some(code), ..) => code,
             (None, ..) if ended_a_stall => EXIT_STALLED,
+            (None, ..) if !unwritten.is_empty() => EXIT_IO,
             (None, [exit], ExitCodes::OfTheProcess) => exit.outcome.exit_code(),
             (None, exits, _) => {
                 let failed = exits.iter().filter(|exit| !exit.outcome.is_success()).count() + unstartable.len();
                 u8::try_from(failed.min(FAILED_COUNTED_MAX)).expect("an exit code has room for that number")
             }
         })
+    }
+
+    /// Says that what is in the files cannot be gone on with any more, for who has left `--resume` away.
+    fn tell_what_is_forgotten(&self, job: &Job, series: &Series) {
+        let known = |(name, report): (&Name, &OpenReport)| Some((name.clone(), report.ids?.known)).filter(|(_, n)| *n > 0);
+        for (file, known) in job.reports().filter_map(known).filter(|_| series.begin == Begin::Anew) {
+            self.output.say(&format!(
+                "file {file}: a new series begins, and the ids of {known} earlier commits are forgotten; --resume goes on with them"
+            ));
+        }
     }
 
     /// Says what need not run, and what will stand elsewhere than it was asked for.

@@ -15,7 +15,7 @@ use crate::bindings::lockkeeper::runtime::types;
 use crate::grants::GrantedFile;
 use crate::name::Name;
 use crate::observe::{Event, Kind};
-use crate::process::{Actor, ProcessState};
+use crate::process::{Actor, HeldBackError, ProcessState};
 
 /// What a guest's handle of an append file stands for.
 #[derive(Debug)]
@@ -76,6 +76,9 @@ impl HostAppendFile for ProcessState {
 
     async fn sync(&mut self, file: Resource<FileHandle>) -> Result<append::Position, Refusal> {
         let file = self.table.get(&file)?.0.clone();
+        if let Some(held_back) = &mut self.held_back {
+            held_back.sync(&file);
+        }
         // Whoever finds the file latched is not told as if its own sync had failed.
         let before = file.file.latched();
         let synced = file.file.sync().await;
@@ -143,7 +146,7 @@ impl ProcessState {
         let appended = if let Some(held_back) = &mut self.held_back {
             let claimed = check_claim(self.actor.scope.table(), owner, file, claim);
             claimed.map_err(|error| Refusal::from_claim(&error, file))?;
-            held_back.push(file, record)?
+            held_back.push(file, record, durability).map_err(|error| self.actor.not_held_back(file, error))?
         } else {
             let mut options =
                 AppendOptions { buffered: durability == Durability::Buffered, id, writer: self.actor.id().get() };
@@ -205,6 +208,13 @@ impl Actor {
         Refusal::from_append(error, file)
     }
 
+    fn not_held_back(&self, file: &GrantedFile, error: HeldBackError) -> Refusal {
+        if let HeldBackError::Full { .. } = error {
+            self.append_failed(file, || error.to_string());
+        }
+        error.into()
+    }
+
     fn sync_failed(&self, file: &GrantedFile, error: &SyncError, was_latched: bool) -> Refusal {
         self.append_failed(file, || error.to_string());
         let code = match error {
@@ -233,7 +243,8 @@ fn record_id(id: &str, file: &GrantedFile, is_held_back: bool) -> Result<RecordI
         "id: what is held back until the process ends well is not known by ids of its own; append without one"
             .to_owned()
     } else {
-        return Ok(RecordId::of(id.as_bytes()));
+        // No guest can take an id of the host's own, such as the word that a series is being begun.
+        return Ok(RecordId::of(format!("guest: {id}").as_bytes()));
     };
     Err(types::Error::InvalidArgument(wrong).into())
 }

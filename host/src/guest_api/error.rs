@@ -54,7 +54,7 @@ impl From<NameError> for Refusal {
 impl From<HeldBackError> for Refusal {
     fn from(error: HeldBackError) -> Self {
         match error {
-            HeldBackError::Full => Self::Guest(types::Error::Limit(types::LimitKind::FileBytes)),
+            HeldBackError::Full { .. } => Self::Guest(types::Error::Limit(types::LimitKind::FileBytes)),
             HeldBackError::Invalid(invalid) => invalid.into(),
         }
     }

@@ -5,10 +5,11 @@ mod error;
 mod series;
 mod spec;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lockkeeper_journal::{AppendFile, OpenReport, Position, inspect};
+use lockkeeper_journal::{AppendError, AppendFile, OpenReport, Position, inspect};
 use lockkeeper_locks::{AfterDeath, Array, EndCause, Fence, Kind as TableKind, LockConfig, LockView, Value};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
@@ -218,6 +219,13 @@ impl Job {
     /// How far an append file goes. None if the job has no such file.
     pub fn position(&self, name: &str) -> Option<Position> {
         Some(self.rights.files.get(name)?.file.position())
+    }
+
+    /// Writes what is buffered for the job's files, which is done by itself within a tenth of a second. Answers the files for
+    /// which it failed, and why: what was buffered for them is lost when the job is dropped, unless a later call succeeds.
+    pub fn flush(&self) -> Vec<(Name, AppendError<Infallible>)> {
+        let failed = |(name, file): (&Name, &Arc<GrantedFile>)| Some((name.clone(), file.file.flush().err()?));
+        self.rights.files.iter().filter_map(failed).collect()
     }
 
     /// The names of the job's append files.

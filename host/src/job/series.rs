@@ -81,7 +81,8 @@ impl Job {
     }
 }
 
-/// The id under which a file notes that a new series is being begun, and that the others may have forgotten theirs.
+/// The id under which a file notes that a new series is being begun, and that the others may have forgotten theirs. Those
+/// of guests begin with another word.
 fn begun() -> RecordId {
     RecordId::of(b"lockkeeper: a new series is being begun")
 }

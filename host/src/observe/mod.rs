@@ -82,7 +82,7 @@ pub enum Event {
         circle: Vec<Waiting>,
     },
     /// An append failed: because of the disk, of somebody who changed the file, or of a quota. Nothing of the record is in
-    /// the file, unless it is a sync that failed: then it may be.
+    /// the file, unless it is a sync that failed, or a write that could not be taken back: then it may be.
     AppendFailed {
         /// Which process.
         process: ProcessId,

@@ -9,6 +9,7 @@ use lockkeeper_journal::{
 
 use super::commit_order::CommitTurn;
 use super::spec::ProcessSpec;
+use crate::byte_size::ByteSize;
 use crate::grants::{GrantedFile, Rights};
 use crate::ids::ProcessId;
 use crate::name::Name;
@@ -20,15 +21,29 @@ pub(crate) struct HeldBack {
     turn: Option<CommitTurn>,
     bytes_max: u64,
     bytes: u64,
-    files: Vec<(Arc<GrantedFile>, Encoded)>,
+    batches: Vec<Batch>,
+}
+
+/// What is held back for one file.
+#[derive(Debug)]
+struct Batch {
+    file: Arc<GrantedFile>,
+    records: Encoded,
+    /// Whether the commit is to survive the loss of power, whatever the job says for the file.
+    is_synced: bool,
 }
 
 /// Why a record is not held back.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum HeldBackError {
     /// The process appended more than may be held back.
-    Full,
+    #[error(
+        "a process may append {} that is held back until it ends well (--max-held-back); nothing of the record is kept",
+        ByteSize(*max)
+    )]
+    Full { max: u64 },
     /// The record does not fit to those before it.
+    #[error(transparent)]
     Invalid(InvalidRecord),
 }
 
@@ -36,7 +51,7 @@ impl HeldBack {
     pub(crate) fn new(spec: &ProcessSpec) -> Self {
         let ProcessSpec { commit_id, commit_turn, limits, .. } = spec;
         let (id, turn) = (*commit_id, commit_turn.clone());
-        Self { id, turn, bytes_max: limits.held_back_bytes_max, bytes: 0, files: Vec::new() }
+        Self { id, turn, bytes_max: limits.held_back_bytes_max, bytes: 0, batches: Vec::new() }
     }
 
     /// When it is to be committed, if not at once.
@@ -45,37 +60,57 @@ impl HeldBack {
     }
 
     /// Keeps a record. Offset and sequence count from the start of what is held back for that file.
-    pub(crate) fn push(&mut self, file: &Arc<GrantedFile>, record: Encoded) -> Result<Appended, HeldBackError> {
+    /// With [`Durability::Synced`] all that is held back for the file survives the loss of power once it is committed.
+    pub(crate) fn push(
+        &mut self,
+        file: &Arc<GrantedFile>,
+        record: Encoded,
+        durability: Durability,
+    ) -> Result<Appended, HeldBackError> {
         let (len, records) = (record.len() as u64, record.records());
         let grown = self.bytes.saturating_add(len);
         if grown > self.bytes_max {
-            return Err(HeldBackError::Full);
+            return Err(HeldBackError::Full { max: self.bytes_max });
         }
-        match self.files.iter_mut().find(|(known, _)| Arc::ptr_eq(known, file)) {
-            Some((_, batch)) => {
-                let appended = held_back(batch.len() as u64, len, batch.records() + 1, records);
-                batch.extend(&record).map_err(HeldBackError::Invalid)?;
-                self.bytes = grown;
-                Ok(appended)
+        let is_synced = durability == Durability::Synced;
+        let appended = match self.batch_of(file) {
+            Some(batch) => {
+                let held = &mut batch.records;
+                let appended = held_back(held.len() as u64, len, held.records() + 1, records);
+                held.extend(&record).map_err(HeldBackError::Invalid)?;
+                batch.is_synced |= is_synced;
+                appended
             }
             None => {
-                self.files.push((file.clone(), record));
-                self.bytes = grown;
-                Ok(held_back(0, len, 1, records))
+                self.batches.push(Batch { file: file.clone(), records: record, is_synced });
+                held_back(0, len, 1, records)
             }
+        };
+        self.bytes = grown;
+        Ok(appended)
+    }
+
+    /// What is held back for the file up to now is to survive the loss of power once it is committed.
+    pub(crate) fn sync(&mut self, file: &Arc<GrantedFile>) {
+        if let Some(batch) = self.batch_of(file) {
+            batch.is_synced = true;
         }
+    }
+
+    fn batch_of(&mut self, file: &Arc<GrantedFile>) -> Option<&mut Batch> {
+        self.batches.iter_mut().find(|batch| Arc::ptr_eq(&batch.file, file))
     }
 
     /// All that is left to do for this process, which may append to these files and has ended well.
     pub(crate) fn close(self, writer: ProcessId, rights: &Rights) -> Pending {
-        let Self { id, files, .. } = self;
+        let Self { id, batches, .. } = self;
         // A file that it appended nothing to is to know that this is all.
         let untouched = rights.files.values().filter(|file| {
-            let touched = files.iter().any(|(known, _)| Arc::ptr_eq(known, file));
+            let touched = batches.iter().any(|batch| Arc::ptr_eq(&batch.file, file));
             id.is_some() && file.has_ids && !touched
         });
         let untouched = untouched.cloned().collect();
-        Pending { id, writer, files, untouched }
+        Pending { id, writer, batches, untouched }
     }
 }
 
@@ -84,22 +119,22 @@ impl HeldBack {
 pub(crate) struct Pending {
     id: Option<RecordId>,
     writer: ProcessId,
-    files: Vec<(Arc<GrantedFile>, Encoded)>,
+    batches: Vec<Batch>,
     untouched: Vec<Arc<GrantedFile>>,
 }
 
 impl Pending {
     /// Writes everything. Where this has failed for one file, those before it have their batch.
     pub(crate) async fn commit(self) -> Result<Unsynced, AppendError<Infallible>> {
-        let Self { id, writer, files, untouched } = self;
+        let Self { id, writer, batches, untouched } = self;
         let mut unsynced = Vec::new();
-        for (file, batch) in files {
+        for Batch { file, records, is_synced } in batches {
             let options = AppendOptions { buffered: false, id: id.filter(|_| file.has_ids), writer: writer.get() };
             let appended = match file.file.is_slow() {
-                true => file.file.commit_elsewhere(batch, options, unguarded).await?,
-                false => file.file.commit_with(&batch, &options, unguarded)?,
+                true => file.file.commit_elsewhere(records, options, unguarded).await?,
+                false => file.file.commit_with(&records, &options, unguarded)?,
             };
-            if file.durability == Durability::Synced {
+            if is_synced || file.durability == Durability::Synced {
                 unsynced.push((file.name.clone(), file.file.synced(&appended)));
             }
         }

@@ -88,8 +88,11 @@ pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
     drop(store);
     scope.forget_owner(owner);
     drop(inputs);
-    // Whoever waits for its turn to commit waits for no lock, and is no reason why the others should still go on.
-    watch.end(identity.id);
+    // Whoever waits for its turn to commit waits for no lock, and is no reason why the others should still go on. All others
+    // are there until their end can be seen: a stall that one leaves behind is told after it.
+    if turn.is_some() {
+        watch.end(identity.id);
+    }
 
     if let Some(error) = settle(&outcome, pending, turn, &control, &identity.name).await {
         outcome = error;

@@ -48,8 +48,9 @@ enum What {
         /// Where the files are; a disk, as a sync costs nothing in memory [default: a new directory in `target`]
         #[arg(long)]
         dir: Option<PathBuf>,
-        /// How many bytes at a time the native peers that sync allocate ahead, the length left as it is; 0 is none.
-        #[arg(long, default_value_t = 0)]
+        /// How many bytes at a time all that sync, ours and the native peers, allocate ahead, the length left as it is; 0 is
+        /// none. The default is ours.
+        #[arg(long, default_value_t = 1 << 20)]
         preallocate: u64,
     },
 }

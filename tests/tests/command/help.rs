@@ -173,7 +173,7 @@ fn help_without_a_word_shows_the_subcommands_and_exit_codes() {
     let place = Place::new();
     let help = place.run(&["--help"]);
     help.assert_code(0);
-    for word in ["run", "map", "inspect", "doctor", "76", "124", "134", "101", "130"] {
+    for word in ["run", "map", "file", "inspect", "doctor", "74", "76", "124", "134", "101", "130"] {
         assert!(help.out().contains(word), "`{word}` is missing in\n{help}");
     }
     place.run(&[]).assert_code(2).assert_says(&["Usage: lockkeeper", "doctor"]);

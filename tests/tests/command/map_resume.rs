@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use lockkeeper_tests::figure;
+
 use crate::support::{Ended, Place, guest};
 
 /// Inputs `NAME` with these scripts for `map_script`.
@@ -377,10 +379,10 @@ fn after_kill_9_at_any_moment_resume_ends_with_the_records_of_a_run_without() {
         }
     }
     let records = expected.lines().count();
-    println!(
+    figure(format_args!(
         "{rounds} rounds of {} inputs, {records} records, run of {took:.1?}: {resumes} resumes, {kills:?}",
         names.len()
-    );
+    ));
     assert!(kills.between as u64 * 4 >= rounds, "most kills have missed: {kills:?}");
 }
 
@@ -419,5 +421,5 @@ fn a_new_series_that_is_killed_while_it_begins_is_begun_in_all_files_or_in_none(
         assert_same_records(&one, &once.repeat(if twice { 2 } else { 1 }));
         begun += u64::from(twice);
     }
-    println!("{rounds} rounds: in {begun} the second series had begun");
+    figure(format_args!("{rounds} rounds: in {begun} the second series had begun"));
 }

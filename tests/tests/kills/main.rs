@@ -11,6 +11,7 @@ mod child;
 mod dying;
 mod ledger;
 mod planted;
+mod series;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use child::{Plan, acks_dir, died_at, file_spec, files_dir, start};
 use ledger::{Account, Ledger};
 use lockkeeper::AppendFile;
 use lockkeeper_guest_programs::acked::{BOUND, FILE_COUNT, FILES};
-use lockkeeper_tests::comes_true;
+use lockkeeper_tests::{comes_true, figure};
 use tempfile::TempDir;
 
 const PROCESSES: usize = 16;
@@ -261,7 +262,7 @@ fn every_acknowledged_record_is_there_once_and_whole_after_a_kill_at_any_time() 
             field.finish(LAST_STEPS, 0, &mut tally);
         }
     }
-    println!("seed {seed}, {rounds} rounds in {:.1?}: {tally}", began.elapsed());
+    figure(format_args!("seed {seed}, {rounds} rounds in {:.1?}: {tally}", began.elapsed()));
 }
 
 /// What each process does while every site is tried: each file, a sync, and one file again.
@@ -300,7 +301,7 @@ fn sweep(place: Place, processes: usize, dies_again: bool) {
         }
     }
     let (sites, time) = (died.values().sum::<u64>(), began.elapsed());
-    println!("seed {seed}, {place:?}, {sites} sites of {processes} processes in {time:.1?}: {tally}\n{died:?}");
+    figure(format_args!("seed {seed}, {place:?}, {sites} sites of {processes} processes in {time:.1?}: {tally}\n{died:?}"));
 }
 
 #[test]

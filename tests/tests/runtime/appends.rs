@@ -4,7 +4,7 @@ use std::fs::File;
 
 use lockkeeper::observe::{Event, Outcome};
 use lockkeeper::{
-    AppendSpec, Commit, Durability, Format, FormatKind, FrameInfo, Job, Limits, Placement, ProcessSpec, Reader,
+    AppendSpec, Commit, Durability, Format, FormatKind, FrameInfo, Job, Limits, Placement, ProcessSpec, Reader, RecordId,
 };
 use lockkeeper_tests::{TestHost, join, log_of, spec};
 
@@ -191,6 +191,34 @@ fn an_id_of_the_wrong_length_or_where_there_are_none_is_refused() {
     let told = steps(&host, &job, "-", &["append+id=a:x"]);
     assert_eq!(told, ["invalid-argument: id: the records of `file` have none; write ids = true in [file.file]"]);
     assert_eq!(log_of(&host.path("without")), b"");
+}
+
+/// What is held back is in no file yet, so nothing else can be done about the wish. It was forgotten once: a process that had
+/// asked for a sync ended well, and the loss of power would have taken its records.
+#[test]
+fn what_is_held_back_is_synced_at_the_end_if_the_process_asked_for_that() {
+    for (asks, synced) in [(&["append:a"][..], 0), (&["append+synced:a"], 2), (&["append:a", "sync"], 2)] {
+        let host = TestHost::new();
+        let job = host.job_with_files(&[], vec![host.lines_file("file", None)]);
+        let (told, _) = steps_of(&host, &job, "-", asks, |spec| spec.commit = Commit::AtEnd);
+        assert_eq!(told[0], "buffered at=0 length=2 sequence=1");
+        let position = job.position("file").expect("the file");
+        assert_eq!((position.bytes, position.synced_bytes), (2, synced), "{asks:?}");
+    }
+}
+
+/// A guest could once begin a new series in a file by the id that it gave a record: the next run would have done all again.
+#[test]
+fn no_id_of_a_guest_is_one_of_the_hosts_own() {
+    let host = TestHost::new();
+    let mut file = host.lines_file("file", None);
+    file.file.ids = true;
+    let job = host.job_with_files(&[], vec![file]);
+    let told = steps(&host, &job, "-", &["append+id=a:x", "append+id=lockkeeper; a new series is being begun:x"]);
+    assert!(told.iter().all(|word| word.starts_with("written")), "{told:?}");
+    assert!(!job.has_committed(RecordId::of(b"lockkeeper: a new series is being begun")));
+    job.resume_series().expect("there is nothing to begin anew");
+    assert!(steps(&host, &job, "-", &["append+id=a:x"])[0].ends_with("repeated"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lockkeeper::observe::Outcome;
+use lockkeeper::observe::{Event, Outcome};
 use lockkeeper::{Commit, Format, Limits, Placement, ProcessSpec, SpawnError};
 use lockkeeper_tests::{TestHost, join, log_of, spec};
 
@@ -169,6 +169,8 @@ fn held_back_records_have_a_limit() {
         (join(&process).outcome.clone(), lines.all())
     };
     assert_eq!(run("11"), (Outcome::Failed, vec!["error=limit".to_owned()]));
+    let told = |event: &Event| matches!(event, Event::AppendFailed { error, .. } if error.contains("--max-held-back"));
+    assert_eq!(host.events().iter().filter(|event| told(event)).count(), 1, "who looks on is told how to raise it");
     assert_eq!(log_of(&host.path("file")), b"");
     assert_eq!(run("10"), (Outcome::Returned, Vec::new()));
     assert_eq!(log_of(&host.path("file")).len(), 1_000);

@@ -9,7 +9,7 @@
 //! | `sync`, `position` | says how far the file goes |
 //! | `acquire`, `release` | the lock; its guard goes with every append until it is released, and after it |
 //!
-//! HOW is `buffered`, `written`, `synced`, or `id=NAME`, in which `@N` stands for N letters. Each step prints what it came
+//! HOW is `buffered`, `written`, `synced`, or `id=NAME`, in which `@N` stands for N letters and `;` for a colon. Each step prints what it came
 //! to: a word for an error, with the limit or the code.
 
 use std::error::Error;
@@ -90,7 +90,7 @@ fn durability(word: &str) -> Result<Durability, String> {
 fn expanded(name: &str) -> Result<String, Box<dyn Error>> {
     Ok(match name.strip_prefix('@') {
         Some(length) => "i".repeat(length.parse()?),
-        None => name.to_owned(),
+        None => name.replace(';', ":"),
     })
 }
 

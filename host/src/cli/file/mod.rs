@@ -17,8 +17,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lockkeeper::OpenError;
 use lockkeeper_journal::storage::{Disk, LocalDisk};
 
-use super::output::{is_incomplete, print_line};
-use super::{EXIT_TRY_LATER, EXIT_USAGE, environment};
+use super::output::{complain, is_incomplete, print_line};
+use super::{EXIT_IO, EXIT_TRY_LATER, EXIT_USAGE, environment};
 
 /// The last record has no end; opening the file for appending mends that.
 const EXIT_TORN: u8 = 1;
@@ -26,8 +26,6 @@ const EXIT_TORN: u8 = 1;
 const EXIT_DAMAGED: u8 = 3;
 /// There is no such file (EX_NOINPUT).
 const EXIT_NO_FILE: u8 = 66;
-/// The system refused something (EX_IOERR).
-const EXIT_IO: u8 = 74;
 
 #[derive(Debug, Args)]
 pub(super) struct File {
@@ -107,7 +105,7 @@ fn fail(path: &Path, error: &OpenError, json: bool) -> u8 {
         let event = serde_json::json!({ "event": "failed", "file": file, "error": told, "exit": code });
         print_line(format_args!("{event}"));
     } else {
-        eprintln!("error: {told}");
+        complain(format_args!("error: {told}"));
     }
     code
 }

@@ -13,7 +13,7 @@ use crate::guests::workspace;
 /// The part of a disk that a run writes to.
 pub(crate) struct Disk {
     root: TempDir,
-    /// What the peers that sync allocate at a time, 0 for nothing.
+    /// What those that sync allocate at a time, 0 for nothing.
     preallocate: u64,
 }
 
@@ -21,6 +21,8 @@ pub(crate) struct Disk {
 pub(super) struct Place {
     _dir: TempDir,
     pub(super) path: PathBuf,
+    /// What is allocated at a time, 0 for nothing.
+    pub(super) preallocate: u64,
 }
 
 impl Disk {
@@ -42,7 +44,7 @@ impl Disk {
         let dir = tempfile::tempdir_in(self.root.path())?;
         rustix::fs::syncfs(File::open(dir.path())?)?;
         let path = dir.path().join("records");
-        Ok(Place { _dir: dir, path })
+        Ok(Place { _dir: dir, path, preallocate: self.preallocate })
     }
 
     /// What allocates ahead for a new file.

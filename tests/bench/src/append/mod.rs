@@ -199,8 +199,8 @@ impl Bench {
     /// What belongs to these figures and to no others.
     pub(crate) fn notes(&self) -> Vec<String> {
         let ahead = match self.disk.preallocate() {
-            0 => "the native peers allocate nothing ahead".to_owned(),
-            bytes => format!("the native peers that sync allocate {bytes} bytes ahead at a time"),
+            0 => "nobody allocates anything ahead".to_owned(),
+            bytes => format!("those that sync, ours and the native peers, allocate {bytes} bytes ahead at a time"),
         };
         vec![
             format!("records of {RECORD_BYTES} bytes, each figure with a new file, on {}", self.disk.file_system()),

@@ -109,9 +109,11 @@ impl Ours {
             config: LockConfig::default(),
             ..LockSpec::default()
         });
+        let mut file = FileSpec::new(&place.path, format, "lockkeeper-bench");
+        file.set_aside_bytes = place.preallocate;
         let file = AppendSpec {
             name: FILE.to_owned(),
-            file: FileSpec::new(&place.path, format, "lockkeeper-bench"),
+            file,
             requires_lock: lock.clone(),
             durability: lockkeeper::Durability::Written,
         };
