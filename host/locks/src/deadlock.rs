@@ -137,7 +137,7 @@ impl Look {
                 held_as: hold.mode,
                 since: hold.since,
                 waits_for: waits.lock,
-                asks_as: waits.block.own.mode(),
+                asks_as: waits.block.own,
             };
         steps.iter().zip(before).map(link).collect()
     }

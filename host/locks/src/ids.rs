@@ -214,6 +214,8 @@ pub enum Mode {
     Shared,
     /// Some permits of it.
     Permits,
+    /// Not a lock: an owner has its own life, and others wait for its end.
+    Join,
 }
 
 impl fmt::Display for Mode {
@@ -222,6 +224,7 @@ impl fmt::Display for Mode {
             Self::Exclusive => "exclusive",
             Self::Shared => "shared",
             Self::Permits => "permits",
+            Self::Join => "join",
         })
     }
 }
@@ -292,6 +295,8 @@ pub enum Want {
     Get,
     /// To see every item of a queue finished.
     Join,
+    /// To see the end of an owner.
+    Exit,
 }
 
 /// Who waits.

@@ -1,8 +1,8 @@
 //! The primitives of a table, and how each one behaves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::ids::{LockId, Place};
+use crate::ids::{LockId, OwnerId, Place};
 
 /// What a primitive is. All of them stand on one wait queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +44,13 @@ pub enum Kind {
     },
     /// Items, first in, first out.
     Queue(QueueConfig),
+    /// The end of an owner, made before that owner makes its first request.
+    Exit {
+        /// Whose.
+        of: OwnerId,
+        /// Since when it can be waited for.
+        since: Instant,
+    },
 }
 
 /// Which permits a semaphore has.

@@ -34,7 +34,7 @@
 //! | `lock` | everything that is held: waiting, fairness, grants, ends; no threads in it |
 //! | `rule`, `mutex`, `rlock`, `rwlock`, `semaphore` | what makes one kind of lock differ from another |
 //! | `holds`, `fences` | who holds one lock; the numbers it may still issue |
-//! | `condition`, `event`, `barrier`, `latch`, `items` | what is waited at and not held |
+//! | `condition`, `event`, `barrier`, `latch`, `items`, `exit` | what is waited at and not held |
 //! | `object` | whatever stands behind one id of the table |
 //! | `clock` | the time of a call, as exact as it has to be |
 //! | `owners` | which locks an owner holds or asked for |
@@ -53,6 +53,7 @@ mod condition;
 mod deadlock;
 mod error;
 mod event;
+mod exit;
 mod fences;
 mod holds;
 mod ids;

@@ -10,6 +10,7 @@ use crate::barrier::Barrier;
 use crate::condition::Condition;
 use crate::error::BrokenCause;
 use crate::event::Event;
+use crate::exit::Exit;
 use crate::ids::{Counters, EndCause, FenceBlock, LockState, OwnerId};
 use crate::items::Items;
 use crate::kinds::{Kind, LockConfig};
@@ -27,6 +28,7 @@ pub(crate) enum Object {
     Barrier(Barrier),
     Latch(Latch),
     Items(Items),
+    Exit(Exit),
 }
 
 /// Those to wake whom a transition took out in numbers; at most as many as a primitive has lanes.
@@ -57,6 +59,7 @@ impl Object {
             Kind::Barrier { parties, parties_are } => return Self::Barrier(Barrier::new(parties, parties_are)),
             Kind::Latch { count } => return Self::Latch(Latch::new(count)),
             Kind::Queue(config) => return Self::Items(Items::new(config)),
+            Kind::Exit { of, since } => return Self::Exit(Exit::new(of, since)),
             Kind::Mutex => Rule::Mutex,
             Kind::RLock { depth_max } => Rule::RLock { depth_max },
             Kind::RwLock { depth_max } => Rule::RwLock { depth_max },
@@ -64,6 +67,17 @@ impl Object {
             Kind::Once => Rule::Once { done: false },
         };
         Self::Lock(Lock::new(rule, config, fences))
+    }
+
+    /// What stands where something was removed: nobody asks for it.
+    pub(crate) fn nothing() -> Self {
+        Self::Latch(Latch::new(0))
+    }
+
+    /// Whether nobody waits here, and nobody has anything of it.
+    pub(crate) fn is_idle(&self) -> bool {
+        let held = if let Self::Lock(lock) = self { lock.is_locked() } else { false };
+        !held && self.waiter_count() == 0
     }
 
     /// Somebody who waits looks whether it is over.
@@ -87,6 +101,10 @@ impl Object {
             Self::Latch(latch) => {
                 let told = latch.remaining() == 0;
                 look(latch.queue_mut(), ticket, told, waker, wakes)
+            }
+            Self::Exit(exit) => {
+                let told = exit.is_over();
+                look(exit.queue_mut(), ticket, told, waker, wakes)
             }
             Self::Barrier(barrier) => barrier.poll(ticket, waker, wakes),
             Self::Items(items) => items.poll(ticket, offer, waker, wakes),
@@ -115,7 +133,7 @@ impl Object {
                 }
                 progress => progress,
             },
-            Self::Condition(_) | Self::Event(_) | Self::Barrier(_) | Self::Latch(_) => {
+            Self::Condition(_) | Self::Event(_) | Self::Barrier(_) | Self::Latch(_) | Self::Exit(_) => {
                 let waits = self.waits_in(ticket).is_some_and(|queue| queue.time_out(ticket, wakes));
                 // Who waits no more has been told something, and needs no waker for it.
                 if waits { Progress::TimedOut } else { self.poll(ticket, offer, &mut None, wakes) }
@@ -139,6 +157,7 @@ impl Object {
             }
             Self::Event(event) => drop(event.queue_mut().leave(ticket, wakes)),
             Self::Latch(latch) => drop(latch.queue_mut().leave(ticket, wakes)),
+            Self::Exit(exit) => drop(exit.queue_mut().leave(ticket, wakes)),
             Self::Items(items) => items.leave(ticket, wakes),
         }
         self.sweep()
@@ -165,7 +184,7 @@ impl Object {
                 let others = barrier.party_gone(ticket, BrokenCause::PartyEnded, wakes);
                 return (None, crowd(others));
             }
-            Self::Event(_) | Self::Latch(_) => {
+            Self::Event(_) | Self::Latch(_) | Self::Exit(_) => {
                 if let Some(ticket) = ticket {
                     self.waits_in(ticket).map(|queue| queue.take(ticket, wakes));
                 }
@@ -184,6 +203,7 @@ impl Object {
             Self::Event(event) => event.queue_mut().close(),
             Self::Barrier(barrier) => barrier.queue_mut().close(),
             Self::Latch(latch) => latch.queue_mut().close(),
+            Self::Exit(exit) => exit.queue_mut().close(),
         };
         crowd(everyone)
     }
@@ -218,7 +238,7 @@ impl Object {
             Self::Lock(lock) => lock.is_held_by(owner),
             Self::Barrier(barrier) => barrier.is_registered(),
             Self::Items(items) => items.is_out_with(owner),
-            Self::Condition(_) | Self::Event(_) | Self::Latch(_) => false,
+            Self::Condition(_) | Self::Event(_) | Self::Latch(_) | Self::Exit(_) => false,
         }
     }
 
@@ -230,6 +250,7 @@ impl Object {
             Self::Event(event) => event.queue_mut(),
             Self::Barrier(barrier) => barrier.queue_mut(),
             Self::Latch(latch) => latch.queue_mut(),
+            Self::Exit(exit) => exit.queue_mut(),
             Self::Lock(_) | Self::Items(_) => return None,
         };
         queue.contains(ticket).then_some(queue)
@@ -243,6 +264,7 @@ impl Object {
             Self::Event(event) => (event.queue(), [None, None]),
             Self::Barrier(barrier) => (barrier.queue(), [None, None]),
             Self::Latch(latch) => (latch.queue(), [None, None]),
+            Self::Exit(exit) => (exit.queue(), [None, None]),
             Self::Items(items) => {
                 let [one, two, three] = items.queues();
                 (one, [Some(two), Some(three)])
@@ -270,7 +292,7 @@ impl Object {
         match self {
             Self::Lock(lock) => lock.counters(),
             Self::Items(items) => items.counters(),
-            Self::Condition(_) | Self::Event(_) | Self::Barrier(_) | Self::Latch(_) => {
+            Self::Condition(_) | Self::Event(_) | Self::Barrier(_) | Self::Latch(_) | Self::Exit(_) => {
                 self.queues().next().map(Queue::counters).unwrap_or_default()
             }
         }
@@ -282,7 +304,7 @@ impl Object {
             Self::Lock(lock) => lock.check(),
             Self::Barrier(barrier) => barrier.check(),
             Self::Items(items) => items.check(),
-            Self::Condition(_) | Self::Event(_) | Self::Latch(_) => {}
+            Self::Condition(_) | Self::Event(_) | Self::Latch(_) | Self::Exit(_) => {}
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Record {
     life: Life,
     /// Where it runs.
     place: Place,
+    /// Whether somebody waits, or has waited, for its end.
+    joined: bool,
     /// Never longer than the limit on holds, so a walk is cheaper than a tree.
     marks: Vec<Mark>,
 }
@@ -82,6 +84,16 @@ impl Record {
 
     pub(crate) fn end(&mut self) {
         self.life = Life::Ended;
+    }
+
+    /// Somebody waits for the end of this owner: from here on its own waits may close circles.
+    pub(crate) fn join(&mut self) {
+        self.joined = true;
+    }
+
+    /// Whether others may wait for this owner beyond what it holds.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.joined
     }
 
     pub(crate) fn place(&self) -> Place {

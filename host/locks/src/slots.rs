@@ -1,7 +1,8 @@
 //! Locks by id, found without a mutex.
 //!
-//! Locks are only ever added, so a lock stays where it was made: in buckets of which each is twice as long as the one
-//! before it. A look-up takes no mutex; a reader-writer lock here would be the one cache line that all cores write.
+//! A lock stays where it was made: in buckets of which each is twice as long as the one before it. Buckets are only ever
+//! added, and the place of one that was removed is given to the next of its sort. A look-up takes no mutex; a reader-writer
+//! lock here would be the one cache line that all cores write.
 
 use std::sync::OnceLock;
 
@@ -19,7 +20,7 @@ const BUCKETS: usize = 28;
 #[repr(align(128))]
 pub(crate) struct Slot(pub(crate) sync::Mutex<Object>, TellsMany);
 
-/// [`Object::tells_many`], for those who must know it before they take the mutex.
+/// [`Object::tells_many`], for those who must know it before they take the mutex. Whatever has this place has the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct TellsMany(bool);
 
@@ -36,6 +37,8 @@ pub(crate) struct Slots {
 
 struct Created {
     count: u32,
+    /// Places whose lock was removed, by whether they tell many.
+    free: [Vec<LockId>; 2],
     phase: Phase,
 }
 
@@ -49,7 +52,7 @@ impl Slots {
     pub(crate) fn new() -> Self {
         Self {
             buckets: [const { OnceLock::new() }; BUCKETS],
-            created: sync::Mutex::new(Created { count: 0, phase: Phase::Open }),
+            created: sync::Mutex::new(Created { count: 0, free: [Vec::new(), Vec::new()], phase: Phase::Open }),
         }
     }
 
@@ -60,6 +63,10 @@ impl Slots {
             object.close().into_iter().for_each(Expelled::run);
         }
         let tells_many = TellsMany(object.tells_many());
+        if let Some(free) = created.free[usize::from(tells_many.0)].pop() {
+            *sync::lock(&self.get(free).0) = object;
+            return free;
+        }
         let slot = Slot(sync::Mutex::new(object), tells_many);
         let index = created.count;
         created.count = index.checked_add(1).expect("a table has fewer than 2^32 locks");
@@ -67,6 +74,23 @@ impl Slots {
         let bucket = self.buckets[bucket].get_or_init(|| (0..bucket_len(bucket)).map(|_| OnceLock::new()).collect());
         assert!(bucket[offset].set(slot).is_ok(), "lock {index} was made twice");
         LockId::new(index)
+    }
+
+    /// Removes a lock. Its place may be given to another one from here on.
+    ///
+    /// # Panics
+    ///
+    /// If somebody waits there, or holds it.
+    pub(crate) fn remove(&self, lock: LockId) {
+        let slot = self.get(lock);
+        let removed = {
+            let mut object = sync::lock(&slot.0);
+            assert!(object.is_idle(), "lock {lock} was removed while somebody had it or waited there");
+            std::mem::replace(&mut *object, Object::nothing())
+        };
+        // What it held in memory may be much; whoever else makes a lock need not wait for that.
+        drop(removed);
+        sync::lock(&self.created).free[usize::from(slot.tells_many())].push(lock);
     }
 
     /// Finds a lock.

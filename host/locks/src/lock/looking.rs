@@ -90,7 +90,7 @@ impl Lock {
             Rule::Semaphore(permits) => permits.maximum().unwrap_or(u32::MAX),
             _ => 0,
         };
-        Some(Block { ask, own, permits })
+        Some(Block { ask, own: own.mode(), permits })
     }
 
     /// Whether a waiter is in the queue, or the lock is in flight to it.

@@ -173,7 +173,7 @@ pub(crate) struct Block {
     /// The hardest of what the waiter asks for and what those ahead of it ask for: it comes after them.
     pub(crate) ask: Ask,
     /// What it asks for itself.
-    pub(crate) own: Ask,
+    pub(crate) own: Mode,
     /// How many permits there are in all, free or not.
     pub(crate) permits: u32,
 }

@@ -183,7 +183,7 @@ impl LockTable {
                     }
                     Request::Queued(ticket) => {
                         record.ask(lock, Some(ticket));
-                        let holds = record.marks().len() > 1 || object.keeps(owner);
+                        let holds = record.marks().len() > 1 || object.keeps(owner) || record.is_joined();
                         Ok(Outcome::Queued { ticket, holds })
                     }
                     Request::Refused(Refused::Done) => Ok(Outcome::Done),
@@ -210,7 +210,7 @@ impl LockTable {
     }
 
     /// Looks whether a wait closes a circle, and takes it back if so. It was queued before: who queues last sees all others.
-    fn refuse_circle(&self, owner: OwnerId, lock: LockId, ticket: Ticket) -> Option<Vec<Link>> {
+    pub(super) fn refuse_circle(&self, owner: OwnerId, lock: LockId, ticket: Ticket) -> Option<Vec<Link>> {
         // Nearly always nobody who blocks it waits, and there is no need to keep others from looking.
         if !Look::from(self, owner).is_stuck(owner) {
             return None;
@@ -220,10 +220,12 @@ impl LockTable {
             let circle = deadlock::circle(self, owner)?;
             // Before the next one looks: of two that close a circle together the second is then not in one.
             self.with_owner(owner, lock, |record, object, wakes| {
-                lock_of(object).leave(ticket, wakes);
-                lock_of(object).count_deadlock();
+                let crowd = object.leave(ticket, wakes);
+                if let Object::Lock(lock) = object {
+                    lock.count_deadlock();
+                }
                 super::forget_wait(record, lock, object, owner);
-                ((), Crowd::default())
+                ((), crowd)
             });
             circle
         };

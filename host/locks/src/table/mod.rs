@@ -4,6 +4,7 @@
 //! record, then the mutex of one lock. Nothing takes two locks, or two shards, at once. Under the mutex of a lock there is no I/O, no callback, and no allocation
 //! larger than a node of its queue. Wakers are cloned before, and called and dropped after, all of them.
 
+mod exits;
 mod locks;
 mod queues;
 mod signals;
@@ -14,9 +15,11 @@ use std::time::Instant;
 
 use crate::deadlock::Waits;
 use crate::error::{AcquireError, ClaimError};
-use crate::ids::{EndCause, Fence, FenceBlock, Holder, Limits, LockId, LockState, LockView, OwnerId, Place, Want};
+use crate::ids::{
+    Ask, EndCause, Fence, FenceBlock, Holder, Limits, LockId, LockState, LockView, Mode, OwnerId, Place, Want,
+};
 use crate::kinds::{Kind, LockConfig};
-use crate::lock::{Lock, Notice, Progress};
+use crate::lock::{Block, Lock, Notice, Progress};
 use crate::object::{Crowd, Object};
 use crate::owners::{Owners, Record};
 use crate::queue::{Expelled, Queue, Ticket, Wakes};
@@ -83,14 +86,28 @@ impl LockTable {
         Self { limits, slots: Slots::new(), owners: Owners::new(), deadlocks: sync::Mutex::new(()) }
     }
 
-    /// Makes a lock or another primitive that may issue these fences. It is never removed. After
+    /// Makes a lock or another primitive that may issue these fences. It stays until it is removed. After
     /// [`LockTable::shut_down`] it grants nobody. What issues no fences that anyone compares takes a block as well.
     ///
     /// # Panics
     ///
     /// If the block is upside down; if a barrier has no parties, or a queue no room.
     pub fn create(&self, kind: Kind, config: LockConfig, fences: FenceBlock) -> LockId {
+        if let Kind::Exit { of, .. } = kind {
+            // Who waits for it has to find its record, also before it makes its first request.
+            self.owners.lock(of).entry(of).or_default();
+        }
         self.slots.add(Object::new(kind, config, fences))
+    }
+
+    /// Removes a lock or another primitive, whose id may be given to another one from here on: the caller is the last who
+    /// knows it.
+    ///
+    /// # Panics
+    ///
+    /// If somebody holds it, or waits there.
+    pub fn remove(&self, lock: LockId) {
+        self.slots.remove(lock);
     }
 
     /// Makes a mutex, as [`LockTable::create`].
@@ -482,7 +499,18 @@ impl LockTable {
         loop {
             let room = holders.capacity();
             let look = self.transition(lock, |object, _| {
-                let Object::Lock(lock) = object else { return (None, Crowd::default()) };
+                let lock = match object {
+                    Object::Lock(lock) => lock,
+                    Object::Exit(exit) => {
+                        let waits = exit.queue().contains(ticket);
+                        let blocker = exit.blocker().filter(|_| waits);
+                        let block = Block { ask: Ask::Exclusive, own: Mode::Join, permits: 0 };
+                        let fits = usize::from(blocker.is_some()) <= room;
+                        holders.extend(blocker.filter(|_| fits));
+                        return (waits.then_some((block, usize::from(blocker.is_some()))), Crowd::default());
+                    }
+                    _ => return (None, Crowd::default()),
+                };
                 // The room is made outside the mutex: guests decide how many hold.
                 let look = lock.block(ticket).map(|block| {
                     let needed = lock.holder_count();

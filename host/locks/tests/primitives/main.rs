@@ -5,6 +5,7 @@ mod barrier;
 mod condition;
 mod deaths;
 mod event;
+mod exit;
 mod latch;
 mod once;
 mod places;

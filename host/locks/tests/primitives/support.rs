@@ -187,6 +187,10 @@ impl Desk {
         asleep(self.table.wait_latch(owner, latch, self.at(0)))
     }
 
+    pub(crate) fn wait_exit(&self, owner: OwnerId, exit: LockId) -> Sleeper<()> {
+        asleep(self.table.wait_exit(owner, exit, self.at(0)))
+    }
+
     pub(crate) fn arrive(&self, owner: OwnerId, barrier: LockId) -> Sleeper<Index> {
         asleep(self.table.wait_barrier(owner, barrier, self.at(0)))
     }
