@@ -23,6 +23,7 @@ wasmtime::component::bindgen!({
         "lockkeeper:runtime/append.[method]append-file.append-row": async | trappable,
         "lockkeeper:runtime/append.[method]append-file.append-batch": async | trappable,
         "lockkeeper:runtime/append.[method]append-file.sync": async | trappable,
+        "lockkeeper:runtime/process.[method]child.join": async | trappable,
         default: trappable,
     },
     with: {
@@ -39,6 +40,7 @@ wasmtime::component::bindgen!({
         "lockkeeper:runtime/value.array": crate::guest_api::ArrayHandle,
         "lockkeeper:runtime/queue.queue": crate::guest_api::QueueHandle,
         "lockkeeper:runtime/multi-lock.multi-lock": crate::guest_api::MultiLockHandle,
+        "lockkeeper:runtime/process.child": crate::guest_api::ChildHandle,
         "lockkeeper:runtime/append.append-file": crate::guest_api::FileHandle,
     },
     trappable_error_type: {

@@ -82,6 +82,8 @@ impl Host {
         let shards = self.shards();
         let Some(shards) = shards.as_ref() else {
             prepared.watch.end(prepared.state.id());
+            // Whoever was to wait for its end has made it known to the table.
+            self.scope.table().forget_owner(prepared.state.owner());
             return Err(ShuttingDown);
         };
         let (id, control, watch) = (prepared.state.id(), prepared.control.clone(), prepared.watch.clone());
@@ -90,11 +92,15 @@ impl Host {
         self.alive().insert(id, control.clone());
         self.ticker.begin(id, &control, deadline);
         let host = self.clone();
+        let exit_lock = prepared.exit.clone();
         shards.spawn(place(shards), move || async move {
             let exit = Arc::new(crate::process::run(prepared, started).await);
             control.publish(exit);
+            if let Some(lock) = exit_lock {
+                host.scope.table().end_exit(lock.id);
+            }
             watch.end(id);
-            host.ticker.end(id, deadline);
+            host.ticker.end(id, &control, deadline);
             let mut alive = host.alive();
             alive.remove(&id);
             if alive.is_empty() {

@@ -19,6 +19,11 @@ impl ProcessId {
     pub fn get(self) -> u64 {
         self.0.get()
     }
+
+    /// The same process as the lock table knows it.
+    pub(crate) fn owner(self) -> OwnerId {
+        OwnerId::new(self.get())
+    }
 }
 
 impl fmt::Display for ProcessId {

@@ -62,7 +62,8 @@ mod turn;
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use ids::ProcessId;
 pub use job::{
-    AppendSpec, DEPTH_MAX, Job, JobError, JobSpec, LockKind, LockSpec, SeriesError, SpawnError, VALUE_BYTES_MAX,
+    AppendSpec, DEPTH_MAX, Job, JobError, JobLimits, JobSpec, LockKind, LockSpec, ProgramSpec, SeriesError, SpawnError,
+    VALUE_BYTES_MAX,
     ValueContent, ValueSpec,
 };
 pub use lockkeeper_journal::{
@@ -78,7 +79,7 @@ pub use lockkeeper_locks::{
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use observe::Outcome;
 pub use process::{
-    Access, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputError, Limits, LineSink, Placement, Process,
+    Access, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputError, Limits, LineSink, NamedSink, Placement, Process,
     ProcessSpec, Stdio, Stream,
 };
 pub use program::{Import, Inspection, Program, ProgramError};

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::ids::ProcessId;
+
 /// The longest name, in bytes. Long enough for `team/job/part`, short enough for a table on a terminal.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -45,6 +47,37 @@ impl Name {
             Some(character) => Err(NameError::Character { character }),
             None => Ok(Self(text.into())),
         }
+    }
+
+    /// What a guest asks for: a name, or the id of an object that was made at run time, which is `#` and a number. No job
+    /// can declare such a name.
+    pub(crate) fn asked(text: &str) -> Result<Self, NameError> {
+        match text.strip_prefix('#') {
+            Some(number) if number.len() <= 20 && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
+                Ok(Self(text.into()))
+            }
+            _ => Self::new(text),
+        }
+    }
+
+    /// The id of an object that was made at run time.
+    pub(crate) fn object(number: u64) -> Self {
+        Self(format!("#{number}").into())
+    }
+
+    /// Whether it is such an id.
+    pub(crate) fn is_object(&self) -> bool {
+        self.0.starts_with('#')
+    }
+
+    /// What the end of a process is called where it is waited for.
+    pub(crate) fn end_of(process: ProcessId) -> Self {
+        Self(format!("process/{process}").into())
+    }
+
+    /// What is called so in a message that comes later than its end.
+    pub(crate) fn gone() -> Self {
+        Self("gone".into())
     }
 
     /// The text.

@@ -4,8 +4,10 @@
 //! tick of the clock, and the table says that nobody was woken, then only something from outside could help.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{LockState, LockTable, WaitId};
@@ -19,11 +21,13 @@ use crate::scope::ScopedLock;
 pub(crate) struct Watch {
     table: Arc<LockTable>,
     events: Events,
-    locks: Vec<Arc<ScopedLock>>,
+    locks: Mutex<Vec<Weak<ScopedLock>>>,
     seats: Mutex<HashMap<ProcessId, Arc<Seat>>>,
     counts: Arc<Counts>,
     /// How often somebody had sat down when it was looked last, and when a stall was reported last.
     looked: AtomicU64,
+    /// Woken when the last process ends.
+    nobody: Mutex<Vec<Waker>>,
     reported: Mutex<Option<Reported>>,
 }
 
@@ -103,20 +107,36 @@ impl Drop for Seated<'_> {
 }
 
 impl Watch {
-    pub(crate) fn new(table: Arc<LockTable>, events: Events, locks: Vec<Arc<ScopedLock>>) -> Self {
+    pub(crate) fn new(table: Arc<LockTable>, events: Events, locks: &[Arc<ScopedLock>]) -> Self {
         Self {
             table,
             events,
-            locks,
+            locks: Mutex::new(locks.iter().map(Arc::downgrade).collect()),
             seats: Mutex::default(),
             counts: Arc::default(),
             looked: AtomicU64::new(0),
+            nobody: Mutex::default(),
             reported: Mutex::default(),
         }
     }
 
     fn seats(&self) -> MutexGuard<'_, HashMap<ProcessId, Arc<Seat>>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job has one more lock, or something else that is waited at.
+    pub(crate) fn add_lock(&self, lock: &Arc<ScopedLock>) {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before it has to grow, what is gone makes room.
+        if locks.len() == locks.capacity() {
+            locks.retain(|lock| lock.strong_count() > 0);
+        }
+        locks.push(Arc::downgrade(lock));
+    }
+
+    fn locks(&self) -> Vec<Arc<ScopedLock>> {
+        let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// A process begins. It is there from here on, whether or not it runs yet.
@@ -139,8 +159,30 @@ impl Watch {
         if self.seats().remove(&process).is_some() {
             // It may have been the last one that ran.
             self.counts.sittings.fetch_add(1, Ordering::Relaxed);
-            self.counts.alive.fetch_sub(1, Ordering::SeqCst);
+            if self.counts.alive.fetch_sub(1, Ordering::SeqCst) == 1 {
+                let waiting = std::mem::take(&mut *self.nobody());
+                waiting.into_iter().for_each(Waker::wake);
+            }
         }
+    }
+
+    fn nobody(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.nobody.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no process of the job is alive.
+    pub(crate) async fn everyone_ended(&self) {
+        poll_fn(|cx| {
+            if self.counts.alive.load(Ordering::SeqCst) > 0 {
+                self.nobody().push(cx.waker().clone());
+                // The last one may have ended since.
+                if self.counts.alive.load(Ordering::SeqCst) > 0 {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// With every tick of the clock: reports a stall, once for each time that everybody sits, and once more if what could
@@ -206,7 +248,7 @@ impl Watch {
             return None;
         }
         let mut holds: HashMap<ProcessId, Vec<Held>> = HashMap::new();
-        for lock in self.locks.iter().filter(|lock| lock.is_held()) {
+        for lock in self.locks().iter().filter(|lock| lock.is_held()) {
             // A hold that is being taken away is not given on yet, and one on its way has not come: whoever is next will go on.
             if matches!(self.table.state(lock.id), LockState::Revoking | LockState::InFlight) {
                 return None;

@@ -51,7 +51,7 @@ impl<'a> Play<'a> {
             values.iter().map(|value| value.name.clone()).collect(),
             files.iter().map(|file| file.name.clone()).collect(),
         );
-        let job = host.runtime().job(JobSpec { locks, values, files }).expect("a job");
+        let job = host.runtime().job(JobSpec { locks, values, files, ..JobSpec::default() }).expect("a job");
         Self {
             host,
             program: host.program("die_steps"),

@@ -2,16 +2,17 @@
 
 use std::marker::PhantomData;
 
-use crate::bindings::lockkeeper::runtime::value as host;
+use crate::bindings::lockkeeper::runtime::{objects, value as host};
 use crate::error::Error;
 use crate::value::Number;
 
 pub(crate) mod sealed {
-    use super::host;
+    use super::{host, objects};
 
     /// The two ways between elements of a type of Rust and the contract's one type for all.
     pub trait Element: Copy {
         const NAME: &'static str;
+        const ELEMENT: objects::Element;
         fn to_wit(elements: &[Self]) -> host::Scalars;
         fn from_wit(scalars: host::Scalars) -> Option<Vec<Self>>;
     }
@@ -21,10 +22,11 @@ pub(crate) mod sealed {
 pub trait Element: sealed::Element {}
 
 macro_rules! element {
-    ($($type:ty => $case:ident, $name:literal;)+) => {
+    ($($type:ty => $case:ident, $element:ident, $name:literal;)+) => {
         $(
             impl sealed::Element for $type {
                 const NAME: &'static str = $name;
+                const ELEMENT: objects::Element = objects::Element::$element;
 
                 fn to_wit(elements: &[Self]) -> host::Scalars {
                     host::Scalars::$case(elements.to_vec())
@@ -44,10 +46,10 @@ macro_rules! element {
 }
 
 element! {
-    i64 => Signed, "i64";
-    u64 => Unsigned, "u64";
-    f64 => Float, "f64";
-    u8 => Bytes, "bytes";
+    i64 => Signed, Signed, "i64";
+    u64 => Unsigned, Unsigned, "u64";
+    f64 => Float, Float, "f64";
+    u8 => Bytes, Byte, "bytes";
 }
 
 /// A handle of one array of the job, in the host's memory for the life of the job. Its elements start at zero.

@@ -83,7 +83,7 @@ mirror! {
         FileRecords = "file-records",
         /// Bytes of memory.
         Memory = "memory",
-        /// Times that one owner holds a re-entrant lock.
+        /// Times that one owner holds a re-entrant lock; generations of processes.
         Depth = "depth",
         /// Permits of a semaphore.
         Permits = "permits",
@@ -91,6 +91,12 @@ mirror! {
         Queue = "queue",
         /// Processes of one job, or children of one process.
         Processes = "processes",
+        /// How long a process may take.
+        Time = "time",
+        /// Objects that the processes of one job have made.
+        Objects = "objects",
+        /// Bytes of those objects.
+        ObjectBytes = "object-bytes",
         /// Anything else.
         Other = "other",
     }

@@ -23,7 +23,8 @@
 //!
 //! # What there is
 //!
-//! The job makes each of them and gives it a name; a guest opens it by that name.
+//! The job makes each of them and gives it a name; a guest opens it by that name. A guest can make some itself, without a
+//! name, for the processes that it starts: [`object`], [`process::Command`].
 //!
 //! | type | what it is |
 //! |---|---|
@@ -82,6 +83,7 @@ mod hold;
 mod latch;
 mod multi_lock;
 mod mutex;
+pub mod object;
 mod once;
 pub mod process;
 mod queue;
@@ -100,6 +102,7 @@ pub use hold::{Abandonment, Acquired, Fence, Hold, Previous};
 pub use latch::Latch;
 pub use multi_lock::{MultiLock, MultiLockGuard, Part};
 pub use mutex::{Mutex, MutexGuard};
+pub use object::Object;
 pub use once::{Once, Turn};
 pub use process::{Identity, ProcessId};
 pub use queue::{Item, Queue};

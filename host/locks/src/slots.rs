@@ -76,21 +76,20 @@ impl Slots {
         LockId::new(index)
     }
 
-    /// Removes a lock. Its place may be given to another one from here on.
-    ///
-    /// # Panics
-    ///
-    /// If somebody waits there, or holds it.
-    pub(crate) fn remove(&self, lock: LockId) {
+    /// Removes a lock, unless somebody waits there or holds it. Its place may be given to another one from here on.
+    pub(crate) fn remove(&self, lock: LockId) -> bool {
         let slot = self.get(lock);
         let removed = {
             let mut object = sync::lock(&slot.0);
-            assert!(object.is_idle(), "lock {lock} was removed while somebody had it or waited there");
+            if !object.is_idle() {
+                return false;
+            }
             std::mem::replace(&mut *object, Object::nothing())
         };
         // What it held in memory may be much; whoever else makes a lock need not wait for that.
         drop(removed);
         sync::lock(&self.created).free[usize::from(slot.tells_many())].push(lock);
+        true
     }
 
     /// Finds a lock.

@@ -49,6 +49,9 @@ impl Map {
         if !self.grants.has_files() {
             bail!("map writes what the processes append; name a file with --append NAME=FILE");
         }
+        if !self.grants.programs()?.is_empty() || self.grants.starts_itself() {
+            bail!("map commits what a process appends when it ends, which its children would not wait for; --program goes with run");
+        }
         let mut job = self.grants.job()?;
         for file in &mut job.files {
             file.file.ids = true;

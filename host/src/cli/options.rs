@@ -94,6 +94,9 @@ pub(super) struct GrantOptions {
     /// Allow append files on network and user-space file systems, where nothing that is said of them is promised
     #[arg(long)]
     allow_remote: bool,
+    /// A program that the processes may start, or with `self` alone their own; see also --max-children, --max-depth
+    #[arg(long = "program", value_name = "NAME=FILE.wasm")]
+    programs: Vec<String>,
     /// A directory; may be written in unless `:read-only`
     #[arg(long = "dir", value_name = "HOST[::GUEST][:read-only]")]
     dirs: Vec<String>,
@@ -130,6 +133,12 @@ pub(super) struct GrantOptions {
     /// Records that a process may append, to all files together [default: no limit]
     #[arg(long, value_name = "N")]
     max_append_records: Option<u64>,
+    /// Processes that a process has started and that are alive [default: 64]
+    #[arg(long, value_name = "N")]
+    max_children: Option<u32>,
+    /// Generations of processes below a process [default: 8]
+    #[arg(long, value_name = "N")]
+    max_depth: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -192,10 +201,36 @@ fn max_hold(text: &str) -> Result<Duration, String> {
     check_max_hold(parse_time(text)?)
 }
 
+fn program_name(program: &str) -> &str {
+    program.split_once('=').map_or(program, |(name, _)| name)
+}
+
 impl GrantOptions {
     /// What `--append` names, for subcommands that need one.
     pub(super) fn has_files(&self) -> bool {
         !self.appends.is_empty()
+    }
+
+    /// Whether processes may start their own program.
+    pub(super) fn starts_itself(&self) -> bool {
+        self.programs.iter().any(|program| program == "self")
+    }
+
+    /// The programs that processes may start, each with its file.
+    pub(super) fn programs(&self) -> anyhow::Result<Vec<(String, PathBuf)>> {
+        let mut programs: Vec<(String, PathBuf)> = Vec::new();
+        for program in &self.programs {
+            match program.split_once('=') {
+                None if program == "self" => {}
+                None => bail!("--program {program}: write NAME=FILE.wasm, or `self` for a process's own program"),
+                Some(("self", _)) => bail!("--program {program}: `self` is a process's own program; take another name"),
+                Some((name, path)) => {
+                    check_new_name(&format!("--program {program}"), name, programs.iter().map(|(name, _)| name))?;
+                    programs.push((name.to_owned(), path.into()));
+                }
+            }
+        }
+        Ok(programs)
     }
 
     /// The job that the flags describe.
@@ -362,6 +397,8 @@ impl GrantOptions {
             output_bytes_max: self.max_output.map_or(default.output_bytes_max, |size| size.0),
             append_bytes_max: self.max_append_bytes.map(|size| size.0),
             append_records_max: self.max_append_records,
+            children_max: self.max_children.unwrap_or(default.children_max),
+            depth_max: self.max_depth.unwrap_or(default.depth_max),
             ..default
         };
         Ok(ProcessSpec {
@@ -370,6 +407,7 @@ impl GrantOptions {
             locks: job.locks.iter().map(|lock| lock.name.clone()).collect(),
             values: job.values.iter().map(|value| value.name.clone()).collect(),
             files: job.files.iter().map(|file| file.name.clone()).collect(),
+            programs: self.programs.iter().map(|program| program_name(program).to_owned()).collect(),
             limits,
             ..ProcessSpec::default()
         })

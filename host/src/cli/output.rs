@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lockkeeper::observe::Event;
-use lockkeeper::{LineSink, RuntimeError, Stream};
+use lockkeeper::{NamedSink, RuntimeError, Stream};
 use serde::Serialize;
 
 use super::{environment, picture};
@@ -139,10 +139,10 @@ impl Output {
         self.send(Message::Write(Stream::Stderr, format!("{line}\n").into_bytes()));
     }
 
-    /// Where the lines of a process go: to the same stream of the command, with its name before them.
-    pub(super) fn sink(self: &Arc<Self>, name: String) -> LineSink {
+    /// Where the lines of processes go: to the same stream of the command, with the name before them.
+    pub(super) fn sink(self: &Arc<Self>) -> NamedSink {
         let output = self.clone();
-        Arc::new(move |stream, line| output.line(&name, stream, line))
+        Arc::new(move |name, stream, line| output.line(name, stream, line))
     }
 
     fn line(&self, name: &str, stream: Stream, line: &[u8]) {

@@ -56,7 +56,8 @@ impl Run {
             bail!("--build goes with a manifest, which says how to build; {} is a program", self.what.display());
         }
         let count = self.count.unwrap_or(1);
-        let job = self.grants.job()?;
+        let mut job = self.grants.job()?;
+        let programs = self.grants.programs()?;
         let spec = self.grants.process(&job)?;
         let placement = match self.placement {
             None | Some(PlacementOption::Home) => Placement::Home,
@@ -64,6 +65,7 @@ impl Run {
         };
         let session = Session::start(&self.host, self.grants.lock_limits(), count as usize)?;
         let program = session.load(&self.what)?;
+        job.programs = session.load_all(programs)?;
         let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
         let processes = (0..count).map(|rank| {
             let args = self.args.iter().map(|text| expand(text, rank, count)).collect();
@@ -85,11 +87,13 @@ impl Run {
             bail!("grants and limits go with a program; a manifest says them itself, under `grants` and `limits`");
         }
         let manifest = Manifest::read(&self.what)?;
-        let plan = manifest.plan(&environment::command_line())?;
+        let mut plan = manifest.plan(&environment::command_line())?;
         if self.build {
             build::run_all(&manifest)?;
         }
         let session = Session::start(&self.host, plan.lock_limits, plan.processes.len())?;
+        plan.job.programs =
+            session.load_all(plan.programs).map_err(|error| self.hint_build(&manifest, error))?;
         let mut programs = HashMap::new();
         let mut processes = Vec::new();
         for planned in plan.processes {

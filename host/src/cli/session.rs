@@ -1,6 +1,6 @@
 //! One run of the command: the host, its processes, signals, and how it all ends.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
     ByteSize, CheckpointUse, CommitOrder, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, Process,
-    ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
+    ProcessSpec, Program, ProgramSpec, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -93,6 +93,11 @@ impl Session {
 
     pub(super) fn load(&self, path: &Path) -> anyhow::Result<Program> {
         Ok(self.runtime.load(path)?)
+    }
+
+    /// Loads the programs that processes may start.
+    pub(super) fn load_all(&self, programs: Vec<(String, PathBuf)>) -> anyhow::Result<Vec<ProgramSpec>> {
+        programs.into_iter().map(|(name, path)| Ok(ProgramSpec { name, program: self.load(&path)? })).collect()
     }
 
     /// Runs everything and answers the exit code.
@@ -334,6 +339,19 @@ impl Running<'_> {
         // What was reported while others were still to come.
         self.look_for_stall();
         while self.one_ended_or_stalled().await {}
+        // What they have started and left behind goes on without them.
+        self.others_ended().await;
+    }
+
+    /// Waits for the processes that were started by others and outlive them; they may stand still too.
+    async fn others_ended(&mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.job.ended() => return,
+                () = self.stalled.notified() => self.look_for_stall(),
+            }
+        }
     }
 
     /// From here on the processes commit in the order in which they are started.
@@ -356,7 +374,7 @@ impl Running<'_> {
     fn start(&mut self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
         let stdio = match self.view {
             View::Raw => Stdio::Inherit,
-            View::Tagged => Stdio::Lines(self.output.sink(spec.full_name())),
+            View::Tagged => Stdio::Named(self.output.sink()),
         };
         // If the process does not start its turn goes with this.
         let commit_turn = self.order.as_mut().map(|(order, _)| order.next_turn());

@@ -214,7 +214,7 @@ fn remedy(denial: &Denial) -> String {
     let (table, flag, article) = (table(*kind), flag(*kind, name), article(*kind));
     let Some(is) = declared_as else {
         let how = match kind {
-            Kind::Mutex | Kind::Lock | Kind::Value | Kind::File => String::new(),
+            Kind::Mutex | Kind::Lock | Kind::Value | Kind::File | Kind::Program | Kind::Dir | Kind::Process => String::new(),
             Kind::Array => " with a `length`".to_owned(),
             kind => format!(" with kind = \"{kind}\""),
         };
@@ -239,6 +239,8 @@ fn remedy(denial: &Denial) -> String {
 fn table(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "file",
+        Kind::Program => "program",
+        Kind::Dir => "dir",
         Kind::Value | Kind::Array => "value",
         Kind::Lock
         | Kind::Mutex
@@ -249,6 +251,7 @@ fn table(kind: Kind) -> &'static str {
         | Kind::Event
         | Kind::Barrier
         | Kind::Latch
+        | Kind::Process
         | Kind::Once
         | Kind::Queue => "lock",
     }
@@ -258,6 +261,10 @@ fn table(kind: Kind) -> &'static str {
 fn flag(kind: Kind, name: &Name) -> String {
     match kind {
         Kind::File => format!("--append {name}=FILE"),
+        Kind::Program if name.as_str() == "self" => "--program self".to_owned(),
+        Kind::Program => format!("--program {name}=FILE.wasm"),
+        Kind::Dir => format!("--dir HOST::{name}"),
+        Kind::Process => "--program".to_owned(),
         Kind::Value => format!("--value {name}"),
         Kind::Array => format!("--value {name}:TYPE:LENGTH"),
         Kind::Lock | Kind::Mutex => format!("--lock {name}"),
@@ -281,7 +288,7 @@ fn group(outcome: &Outcome) -> &'static str {
         Outcome::StackOverflow => "out of stack",
         Outcome::OutOfMemory { .. } => "out of memory",
         Outcome::TimedOut { .. } => "out of time",
-        Outcome::Killed => "killed",
+        Outcome::Killed | Outcome::Orphaned => "killed",
         Outcome::Stalled => "stalled",
         Outcome::ShutDown => "shut down",
         Outcome::HostFault { .. } => "hit by a host fault",

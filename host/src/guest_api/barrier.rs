@@ -28,6 +28,7 @@ impl HostBarrier for ProcessState {
         barrier: Resource<BarrierHandle>,
         timeout: Option<types::Duration>,
     ) -> Result<u32, Refusal> {
+        self.actor.proceed()?;
         let barrier = &self.table.get(&barrier)?.0;
         let asked = Instant::now();
         let passage = self.actor.scope.table().wait_barrier(self.owner(), barrier.id, asked)?;

@@ -29,6 +29,7 @@ impl HostCondition for ProcessState {
         condition: Resource<ConditionHandle>,
         timeout: Option<types::Duration>,
     ) -> Result<Woken, Refusal> {
+        self.actor.proceed()?;
         let condition = &self.table.get(&condition)?.0;
         let table = self.actor.scope.table();
         let asked = Instant::now();

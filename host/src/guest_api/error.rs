@@ -231,6 +231,7 @@ impl From<Mode> for types::Mode {
             Mode::Exclusive => Self::Exclusive,
             Mode::Shared => Self::Shared,
             Mode::Permits => Self::Permits,
+            Mode::Join => Self::Join,
         }
     }
 }

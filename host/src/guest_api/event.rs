@@ -38,6 +38,7 @@ impl HostEvent for ProcessState {
     }
 
     async fn wait(&mut self, event: Resource<EventHandle>, timeout: Option<types::Duration>) -> Result<(), Refusal> {
+        self.actor.proceed()?;
         let event = &self.table.get(&event)?.0;
         let asked = Instant::now();
         let passage = self.actor.scope.table().wait_event(self.owner(), event.id, asked)?;

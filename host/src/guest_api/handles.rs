@@ -20,7 +20,7 @@ impl ProcessState {
         name: &str,
         handle: impl FnOnce(Arc<ScopedLock>) -> H,
     ) -> Result<Resource<H>, Refusal> {
-        let name = Name::new(name)?;
+        let name = Name::asked(name)?;
         match self.rights.locks.get(&name).cloned() {
             Some(lock) if Kind::of(lock.kind) == kind => self.open_handle(handle(lock)),
             Some(lock) => Err(self.deny(kind, name, Some(Kind::of(lock.kind)))),
@@ -37,10 +37,16 @@ impl ProcessState {
         types::Error::Denied.into()
     }
 
-    pub(super) fn open_handle<H: Send + 'static>(&mut self, handle: H) -> Result<Resource<H>, Refusal> {
+    /// Whether one more handle may be opened, for who does something before that cannot be taken back.
+    pub(super) fn room_for_handle(&self) -> Result<(), Refusal> {
         if self.handles >= self.handles_max {
             return Err(types::Error::Limit(types::LimitKind::Handles).into());
         }
+        Ok(())
+    }
+
+    pub(super) fn open_handle<H: Send + 'static>(&mut self, handle: H) -> Result<Resource<H>, Refusal> {
+        self.room_for_handle()?;
         let handle = self.table.push(handle)?;
         self.handles += 1;
         Ok(handle)

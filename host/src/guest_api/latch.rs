@@ -33,6 +33,7 @@ impl HostLatch for ProcessState {
     }
 
     async fn wait(&mut self, latch: Resource<LatchHandle>, timeout: Option<types::Duration>) -> Result<(), Refusal> {
+        self.actor.proceed()?;
         let latch = &self.table.get(&latch)?.0;
         let asked = Instant::now();
         let passage = self.actor.scope.table().wait_latch(self.owner(), latch.id, asked)?;

@@ -36,7 +36,7 @@ impl HostMultiLock for ProcessState {
         }
         let mut checked = Vec::new();
         for (place, part) in parts.into_iter().enumerate() {
-            let name = Name::new(&part.name)?;
+            let name = Name::asked(&part.name)?;
             let Some(lock) = self.rights.locks.get(&name).cloned() else {
                 return Err(self.deny(Kind::Lock, name, None));
             };

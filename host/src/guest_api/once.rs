@@ -27,6 +27,7 @@ impl HostOnce for ProcessState {
     }
 
     async fn begin(&mut self, once: Resource<OnceHandle>, timeout: Option<types::Duration>) -> Result<Turn, Refusal> {
+        self.actor.proceed()?;
         turn::lock_request().await;
         let once = &self.table.get(&once)?.0;
         self.actor.asks(once);

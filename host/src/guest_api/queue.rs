@@ -42,6 +42,7 @@ impl HostQueue for ProcessState {
         item: Vec<u8>,
         timeout: Option<types::Duration>,
     ) -> Result<u64, Refusal> {
+        self.actor.proceed()?;
         let queue = &self.table.get(&queue)?.0;
         let asked = Instant::now();
         let passage = self.actor.scope.table().put(self.owner(), queue.id, item.into(), asked)?;
@@ -53,6 +54,7 @@ impl HostQueue for ProcessState {
     }
 
     async fn get(&mut self, queue: Resource<QueueHandle>, timeout: Option<types::Duration>) -> Result<Item, Refusal> {
+        self.actor.proceed()?;
         let queue = &self.table.get(&queue)?.0;
         let asked = Instant::now();
         let passage = self.actor.scope.table().get(self.owner(), queue.id, asked)?;
@@ -74,6 +76,7 @@ impl HostQueue for ProcessState {
     }
 
     async fn join(&mut self, queue: Resource<QueueHandle>, timeout: Option<types::Duration>) -> Result<(), Refusal> {
+        self.actor.proceed()?;
         let queue = &self.table.get(&queue)?.0;
         let asked = Instant::now();
         let passage = self.actor.scope.table().join_queue(self.owner(), queue.id, asked)?;

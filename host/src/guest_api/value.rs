@@ -35,7 +35,7 @@ impl HostValue for ProcessState {
         let (shared, requires) = self.shared(Kind::Value, &name)?;
         match shared {
             Shared::Value(value) => self.open_handle(ValueHandle { value, requires }),
-            Shared::Array(_) => Err(self.deny(Kind::Value, Name::new(&name)?, Some(Kind::Array))),
+            Shared::Array(_) => Err(self.deny(Kind::Value, Name::asked(&name)?, Some(Kind::Array))),
         }
     }
 
@@ -85,7 +85,7 @@ impl HostArray for ProcessState {
         let (shared, requires) = self.shared(Kind::Array, &name)?;
         match shared {
             Shared::Array(array) => self.open_handle(ArrayHandle { array, requires }),
-            Shared::Value(_) => Err(self.deny(Kind::Array, Name::new(&name)?, Some(Kind::Value))),
+            Shared::Value(_) => Err(self.deny(Kind::Array, Name::asked(&name)?, Some(Kind::Value))),
         }
     }
 
@@ -120,7 +120,7 @@ impl HostArray for ProcessState {
 
 impl ProcessState {
     fn shared(&mut self, kind: Kind, name: &str) -> Result<(Shared, Option<Arc<ScopedLock>>), Refusal> {
-        let name = Name::new(name)?;
+        let name = Name::asked(name)?;
         match self.rights.values.get(&name) {
             Some(GrantedValue { shared, requires, .. }) => Ok((shared.clone(), requires.clone())),
             None => Err(self.deny(kind, name, None)),

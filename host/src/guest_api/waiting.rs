@@ -1,6 +1,9 @@
 //! What all waits of a guest have in common: the request, the deadline, and what the others are told.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{AcquireError, Acquired, Acquisition, Ask, Fence, Given, Holder, Passage, Wait};
@@ -27,6 +30,7 @@ impl Actor {
         timeout: Option<types::Duration>,
     ) -> Result<Acquired, Refusal> {
         turn::lock_request().await;
+        self.proceed()?;
         self.asks(lock);
         let answer = match self.spin(lock, ask) {
             Some(acquired) => return Ok(self.granted(lock, acquired, Duration::ZERO)),
@@ -120,11 +124,30 @@ impl Actor {
         let deadline = deadline(asked, timeout);
         let _seated = self.seat.sit(lock, wait.id(), asked, deadline.is_some());
         let _remote = self.scope.table().is_held_elsewhere(lock.id, self.place()).then(RemoteWait::begin);
-        let waited = wait_until(wait, deadline).await;
+        let waited = self.unless_terminated(wait_until(wait, deadline)).await;
         if matches!(waited, Err(AcquireError::Cancelled)) {
             self.events.emit(|| Event::WaitCancelled { process: self.id(), lock: lock.name.clone() });
         }
         waited
+    }
+
+    /// Before a request that may have to wait: whoever was asked to end by itself is to do that.
+    pub(super) fn proceed(&self) -> Result<(), Refusal> {
+        if self.is_terminating() { Err(types::Error::Cancelled.into()) } else { Ok(()) }
+    }
+
+    /// Waits, but no longer than until the process is asked to end by itself. Whatever comes at the same time passes on, as the
+    /// wait is dropped then.
+    async fn unless_terminated<T>(
+        &self,
+        wait: impl Future<Output = Result<T, AcquireError>>,
+    ) -> Result<T, AcquireError> {
+        let mut wait = pin!(wait);
+        poll_fn(|cx| match self.is_terminating() {
+            true => Poll::Ready(Err(AcquireError::Cancelled)),
+            false => wait.as_mut().poll(cx),
+        })
+        .await
     }
 
     /// What follows from every refusal of a lock.

@@ -2,40 +2,65 @@
 
 mod dirs;
 mod error;
+mod household;
 mod series;
 mod spec;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use lockkeeper_journal::{AppendError, AppendFile, OpenReport, Position, inspect};
 use lockkeeper_locks::{AfterDeath, Array, EndCause, Fence, Kind as TableKind, LockConfig, LockView, Value};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use crate::grants::{GrantedFile, GrantedValue, Rights, Shared};
+use crate::grants::{GrantedFile, GrantedValue, Rights, Shared as SharedValue};
 use crate::host::{Host, ShuttingDown};
+use crate::ids::ProcessId;
 use crate::name::Name;
 use crate::observe::Kind;
 use crate::process::control::Control;
+use crate::process::family::Berth;
 use crate::process::{Commit, Identity, InputDir, Placement, Prepared, Process, ProcessSpec, ProcessState, connect};
 use crate::program::Program;
-use crate::scope::{Bound, ScopedLock};
+use crate::scope::{Bound, ObjectBudget, ScopedLock};
 use crate::stall::{Stall, Watch};
 use dirs::{check_dirs, grant_dir};
+pub(crate) use household::OWN_PROGRAM;
+use household::OfProcess;
 pub use error::{JobError, SpawnError};
 pub use series::SeriesError;
 pub use spec::{
-    AppendSpec, DEPTH_MAX, JobSpec, LockKind, LockSpec, MAX_HOLD_MAX, VALUE_BYTES_MAX, ValueContent, ValueSpec,
+    AppendSpec, DEPTH_MAX, JobLimits, JobSpec, LockKind, LockSpec, MAX_HOLD_MAX, ProgramSpec, VALUE_BYTES_MAX, ValueContent, ValueSpec,
     check_max_hold,
 };
 
 /// A job that is open: its locks exist, its files are this host's alone.
 pub struct Job {
+    shared: Arc<Shared>,
+    reports: Vec<(Name, OpenReport)>,
+}
+
+/// What a job and its processes have in common.
+struct Shared {
     host: Arc<Host>,
     rights: Rights,
-    reports: Vec<(Name, OpenReport)>,
     watch: Arc<Watch>,
+    programs: HashMap<String, Program>,
+    limits: JobLimits,
+    budget: Arc<ObjectBudget>,
+    started_by_processes: Arc<AtomicU32>,
+}
+
+/// Where a process comes from.
+struct Origin {
+    id: ProcessId,
+    parent: Option<ProcessId>,
+    /// What others wait at for its end.
+    exit: Option<Arc<ScopedLock>>,
+    berth: Option<Berth>,
 }
 
 impl Job {
@@ -77,17 +102,17 @@ impl Job {
                 ValueContent::Value { initial, bytes_max } => {
                     let value = Value::new(initial, bytes_max);
                     let value = value.map_err(|source| JobError::Value { name: name.clone(), source })?;
-                    Shared::Value(Arc::new(value))
+                    SharedValue::Value(Arc::new(value))
                 }
-                ValueContent::Array(elements) => Shared::Array(Arc::new(Array::from_scalars(elements))),
+                ValueContent::Array(elements) => SharedValue::Array(Arc::new(Array::from_scalars(elements))),
             };
             if let Some(lock) = &requires {
                 lock.bind(match &shared {
-                    Shared::Value(value) => Bound::Value(Arc::downgrade(value)),
-                    Shared::Array(array) => Bound::Array(Arc::downgrade(array)),
+                    SharedValue::Value(value) => Bound::Value(Arc::downgrade(value)),
+                    SharedValue::Array(array) => Bound::Array(Arc::downgrade(array)),
                 });
             }
-            rights.values.insert(name, GrantedValue { shared, requires });
+            rights.values.insert(name, GrantedValue { shared, requires, _charge: None });
         }
         let mut reports = Vec::new();
         // A file that is replaced is emptied as it is opened: what another one is refused for must cost no old results.
@@ -112,10 +137,21 @@ impl Job {
             let granted = GrantedFile { name: name.clone(), file, requires, durability, has_ids: file_spec.ids };
             rights.files.insert(name, Arc::new(granted));
         }
-        let locks = rights.locks.values().cloned().collect();
-        let watch = Arc::new(Watch::new(host.scope.table().clone(), host.events.clone(), locks));
+        let programs = programs(spec.programs, &mut rights)?;
+        let locks: Vec<_> = rights.locks.values().cloned().collect();
+        let watch = Arc::new(Watch::new(host.scope.table().clone(), host.events.clone(), &locks));
         host.ticker.watch(&watch);
-        Ok(Self { host: host.clone(), rights, reports, watch })
+        let JobLimits { objects_max, object_bytes_max, .. } = spec.limits;
+        let shared = Shared {
+            host: host.clone(),
+            rights,
+            watch,
+            programs,
+            limits: spec.limits,
+            budget: ObjectBudget::new(objects_max, object_bytes_max),
+            started_by_processes: Arc::default(),
+        };
+        Ok(Self { shared: Arc::new(shared), reports })
     }
 
     /// What was found when the files were opened, torn tails above all.
@@ -125,9 +161,109 @@ impl Job {
 
     /// Starts a process. Returns at once; the process runs on its shard.
     pub fn spawn(&self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
-        let id = self.host.next_process();
         let name: Arc<str> = spec.full_name().into();
-        let rights = self.rights_of(&name, spec)?;
+        let rights = self.shared.rights_of(&name, spec)?;
+        let origin = Origin { id: self.shared.host.next_process(), parent: None, exit: None, berth: None };
+        Shared::start(&self.shared, program, spec, rights, origin)
+    }
+
+    /// Waits until every process of the job has ended, those included that its processes have started.
+    pub async fn ended(&self) {
+        self.shared.watch.everyone_ended().await;
+    }
+
+    /// Whether the job stands still: every process of it waits at a lock or another primitive, without a deadline, and none
+    /// has been woken. Only somebody outside could help then. The same is reported as [`crate::observe::Event::Stalled`], and
+    /// again when a time limit that could have ended it has passed in vain.
+    pub fn stall(&self) -> Option<Stall> {
+        self.shared.watch.stall()
+    }
+
+    /// Ends every process of a job that stands still; answers who waited for what. None, and nothing is done, if it does not
+    /// stand still. Whoever observes the host has been told of it before.
+    pub fn end_stall(&self) -> Option<Stall> {
+        let stall = self.shared.watch.report()?;
+        self.shared.host.stop_stalled(stall.waits.iter().map(|wait| wait.process));
+        Some(stall)
+    }
+
+    /// A look at a lock: who holds it and who waits, at one instant. None if the job has no such lock.
+    pub fn inspect_lock(&self, name: &str) -> Option<LockView> {
+        Some(self.shared.host.scope.table().inspect(self.lock(name)?.id))
+    }
+
+    /// Takes a lock away from whoever holds it, with `expect` only if the hold has that fence. When this returns, the old
+    /// owner's last record is in the files bound to the lock, it can write no more to them, and the next waiter is
+    /// granted. Answers the fence of the hold that was ended; none if there was none.
+    pub fn revoke(&self, name: &str, expect: Option<u64>) -> Option<u64> {
+        let lock = self.lock(name)?;
+        self.shared.host.scope.revoke(lock, expect.map(Fence::new), EndCause::Expired).map(Fence::get)
+    }
+
+    /// How far an append file goes. None if the job has no such file.
+    pub fn position(&self, name: &str) -> Option<Position> {
+        Some(self.shared.rights.files.get(name)?.file.position())
+    }
+
+    /// Writes what is buffered for the job's files, which is done by itself within a tenth of a second. Answers the files for
+    /// which it failed, and why: what was buffered for them is lost when the job is dropped, unless a later call succeeds.
+    pub fn flush(&self) -> Vec<(Name, AppendError<Infallible>)> {
+        let failed = |(name, file): (&Name, &Arc<GrantedFile>)| Some((name.clone(), file.file.flush().err()?));
+        self.shared.rights.files.iter().filter_map(failed).collect()
+    }
+
+    /// The names of the job's append files.
+    pub fn file_names(&self) -> impl Iterator<Item = &Name> {
+        self.shared.rights.files.keys()
+    }
+
+    /// The names of the job's locks.
+    pub fn lock_names(&self) -> impl Iterator<Item = &Name> {
+        self.shared.rights.locks.keys()
+    }
+
+    fn lock(&self, name: &str) -> Option<&Arc<ScopedLock>> {
+        self.shared.rights.locks.get(name)
+    }
+}
+
+impl Shared {
+    fn rights_of(&self, process: &Arc<str>, spec: &ProcessSpec) -> Result<Rights, SpawnError> {
+        let missing =
+            |kind, name: &str| SpawnError::NoSuchGrant { process: process.clone(), kind, name: name.to_owned() };
+        let mut rights = Rights::default();
+        for name in &spec.locks {
+            let (name, lock) =
+                self.rights.locks.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::Lock, name))?;
+            rights.locks.insert(name.clone(), lock.clone());
+        }
+        for name in &spec.values {
+            let (name, value) =
+                self.rights.values.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::Value, name))?;
+            rights.values.insert(name.clone(), value.clone());
+        }
+        for name in &spec.files {
+            let (name, file) =
+                self.rights.files.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::File, name))?;
+            rights.files.insert(name.clone(), file.clone());
+        }
+        for name in &spec.programs {
+            let program = self.rights.programs.get(name.as_str()).ok_or_else(|| missing(Kind::Program, name))?;
+            rights.programs.insert(program.clone());
+        }
+        Ok(rights)
+    }
+
+    /// Starts a process with these rights.
+    fn start(
+        self: &Arc<Self>,
+        program: &Program,
+        spec: &ProcessSpec,
+        rights: Rights,
+        origin: Origin,
+    ) -> Result<Process, SpawnError> {
+        let Origin { id, parent, exit, berth } = origin;
+        let name: Arc<str> = spec.full_name().into();
         if spec.commit == Commit::AtEnd
             && let Some(bound) = rights.files.values().find(|file| file.requires.is_some())
         {
@@ -153,10 +289,16 @@ impl Job {
             };
             wasi.preopened_dir(inputs.path(), crate::process::INPUT_DIR, FsPerms::ReadOnly).map_err(source)?;
         }
-        let output = connect(&spec.stdio, &mut wasi, spec.limits.output_bytes_max);
-        let identity = Identity { id, rank: spec.rank, count: spec.count.max(1), name: name.clone() };
+        let output = connect(&spec.stdio, &name, &mut wasi, spec.limits.output_bytes_max);
+        let identity = Identity { id, rank: spec.rank, count: spec.count.max(1), name: name.clone(), parent };
         let home = spec.locks.first().and_then(|lock| rights.locks.get(lock.as_str())).map(|lock| lock.id);
         let control = Arc::<Control>::default();
+        // What a child is made like is kept only for those that may have some.
+        let may_spawn = !rights.programs.is_empty();
+        let household = OfProcess {
+            job: self.clone(),
+            parent: may_spawn.then(|| Box::new((program.clone(), spec.clone()))),
+        };
         let state = ProcessState::new(
             identity,
             self.host.scope.clone(),
@@ -165,6 +307,8 @@ impl Job {
             wasi.build(),
             spec,
             self.watch.begin(id, name.clone(), spec.limits.timeout.is_some(), control.stopping()),
+            &control,
+            Box::new(household),
         );
         let prepared = Prepared {
             program: program.command.clone(),
@@ -175,6 +319,8 @@ impl Job {
             output,
             inputs,
             watch: self.watch.clone(),
+            exit,
+            berth,
         };
         let placement = spec.placement;
         let started = self.host.start(
@@ -187,82 +333,21 @@ impl Job {
         started.map_err(|ShuttingDown| SpawnError::ShuttingDown)?;
         Ok(Process { id, name, control })
     }
+}
 
-    /// Whether the job stands still: every process of it waits at a lock or another primitive, without a deadline, and none
-    /// has been woken. Only somebody outside could help then. The same is reported as [`crate::observe::Event::Stalled`], and
-    /// again when a time limit that could have ended it has passed in vain.
-    pub fn stall(&self) -> Option<Stall> {
-        self.watch.stall()
-    }
-
-    /// Ends every process of a job that stands still; answers who waited for what. None, and nothing is done, if it does not
-    /// stand still. Whoever observes the host has been told of it before.
-    pub fn end_stall(&self) -> Option<Stall> {
-        let stall = self.watch.report()?;
-        self.host.stop_stalled(stall.waits.iter().map(|wait| wait.process));
-        Some(stall)
-    }
-
-    /// A look at a lock: who holds it and who waits, at one instant. None if the job has no such lock.
-    pub fn inspect_lock(&self, name: &str) -> Option<LockView> {
-        Some(self.host.scope.table().inspect(self.lock(name)?.id))
-    }
-
-    /// Takes a lock away from whoever holds it, with `expect` only if the hold has that fence. When this returns, the old
-    /// owner's last record is in the files bound to the lock, it can write no more to them, and the next waiter is
-    /// granted. Answers the fence of the hold that was ended; none if there was none.
-    pub fn revoke(&self, name: &str, expect: Option<u64>) -> Option<u64> {
-        let lock = self.lock(name)?;
-        self.host.scope.revoke(lock, expect.map(Fence::new), EndCause::Expired).map(Fence::get)
-    }
-
-    /// How far an append file goes. None if the job has no such file.
-    pub fn position(&self, name: &str) -> Option<Position> {
-        Some(self.rights.files.get(name)?.file.position())
-    }
-
-    /// Writes what is buffered for the job's files, which is done by itself within a tenth of a second. Answers the files for
-    /// which it failed, and why: what was buffered for them is lost when the job is dropped, unless a later call succeeds.
-    pub fn flush(&self) -> Vec<(Name, AppendError<Infallible>)> {
-        let failed = |(name, file): (&Name, &Arc<GrantedFile>)| Some((name.clone(), file.file.flush().err()?));
-        self.rights.files.iter().filter_map(failed).collect()
-    }
-
-    /// The names of the job's append files.
-    pub fn file_names(&self) -> impl Iterator<Item = &Name> {
-        self.rights.files.keys()
-    }
-
-    /// The names of the job's locks.
-    pub fn lock_names(&self) -> impl Iterator<Item = &Name> {
-        self.rights.locks.keys()
-    }
-
-    fn lock(&self, name: &str) -> Option<&Arc<ScopedLock>> {
-        self.rights.locks.get(name)
-    }
-
-    fn rights_of(&self, process: &Arc<str>, spec: &ProcessSpec) -> Result<Rights, SpawnError> {
-        let missing =
-            |kind, name: &str| SpawnError::NoSuchGrant { process: process.clone(), kind, name: name.to_owned() };
-        let mut rights = Rights::default();
-        for name in &spec.locks {
-            let (name, lock) =
-                self.rights.locks.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::Lock, name))?;
-            rights.locks.insert(name.clone(), lock.clone());
+/// The programs of a job by name, and the right to each; that to one's own needs no program.
+fn programs(specs: Vec<ProgramSpec>, rights: &mut Rights) -> Result<HashMap<String, Program>, JobError> {
+    let own = checked(Kind::Program, OWN_PROGRAM)?;
+    rights.programs.insert(own);
+    let mut programs = HashMap::new();
+    for ProgramSpec { name, program } in specs {
+        let name = checked(Kind::Program, &name)?;
+        programs.insert(name.to_string(), program);
+        if !rights.programs.insert(name.clone()) {
+            return Err(JobError::Twice { kind: Kind::Program, name });
         }
-        for name in &spec.values {
-            let (name, value) =
-                self.rights.values.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::Value, name))?;
-            rights.values.insert(name.clone(), value.clone());
-        }
-        for name in &spec.files {
-            let (name, file) =
-                self.rights.files.get_key_value(name.as_str()).ok_or_else(|| missing(Kind::File, name))?;
-            rights.files.insert(name.clone(), file.clone());
-        }
-        Ok(rights)
     }
+    Ok(programs)
 }
 
 /// Whether a process could be started in a job, as far as that can be said before the job is opened: it is granted what
@@ -278,6 +363,10 @@ pub(crate) fn check(job: &JobSpec, process: &ProcessSpec, own_dirs: &[PathBuf]) 
     }
     if let Some(file) = process.files.iter().find(|file| !job.files.iter().any(|known| known.name == **file)) {
         return Err(missing(Kind::File, file));
+    }
+    let is_program = |name: &String| name == OWN_PROGRAM || job.programs.iter().any(|known| known.name == *name);
+    if let Some(program) = process.programs.iter().find(|program| !is_program(program)) {
+        return Err(missing(Kind::Program, program));
     }
     let files: Vec<_> = job.files.iter().map(|file| (file.name.as_str(), file.file.path.as_path())).collect();
     check_dirs(&name, &process.dirs, &files, own_dirs)

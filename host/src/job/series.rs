@@ -63,11 +63,11 @@ impl Job {
 
     /// Whether what was committed under this id is in all files of the job.
     pub fn has_committed(&self, id: RecordId) -> bool {
-        self.rights.files.values().all(|file| file.file.has(id))
+        self.shared.rights.files.values().all(|file| file.file.has(id))
     }
 
     fn files_with_ids(&self) -> Result<Vec<Arc<GrantedFile>>, SeriesError> {
-        let mut files: Vec<_> = self.rights.files.values().cloned().collect();
+        let mut files: Vec<_> = self.shared.rights.files.values().cloned().collect();
         files.sort_by(|one, other| one.name.cmp(&other.name));
         match files.iter().find(|file| !file.has_ids) {
             Some(file) => Err(SeriesError::NoIds { file: file.name.clone() }),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockkeeper_journal::{Durability, FileSpec};
+use crate::program::Program;
 use lockkeeper_locks::{Kind, LockConfig, Parties, QueueConfig, Scalar, Scalars, SemaphoreKind};
 
 /// What a job has.
@@ -14,6 +15,36 @@ pub struct JobSpec {
     pub values: Vec<ValueSpec>,
     /// Its append files.
     pub files: Vec<AppendSpec>,
+    /// Programs that its processes may start, those that they are granted to.
+    pub programs: Vec<ProgramSpec>,
+    /// What its processes may make and start.
+    pub limits: JobLimits,
+}
+
+/// A program of a job.
+#[derive(Clone, Debug)]
+pub struct ProgramSpec {
+    /// What processes call it. `self` is every process's own program, and no other can be called so.
+    pub name: String,
+    /// The program.
+    pub program: Program,
+}
+
+/// What the processes of a job may make and start, all together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobLimits {
+    /// Processes alive that were started by processes. Default 1,000.
+    pub processes_max: u32,
+    /// Objects that were made at run time and are still there. Default 100,000.
+    pub objects_max: u32,
+    /// Bytes that values, arrays and queues among them may have. Default 256 MiB.
+    pub object_bytes_max: u64,
+}
+
+impl Default for JobLimits {
+    fn default() -> Self {
+        Self { processes_max: 1_000, objects_max: 100_000, object_bytes_max: 256 << 20 }
+    }
 }
 
 /// A lock of a job, or another primitive that processes wait at.
@@ -116,7 +147,12 @@ pub(super) fn can_expire(kind: Kind) -> bool {
     match kind {
         Kind::Mutex | Kind::RLock { .. } | Kind::RwLock { .. } | Kind::Once => true,
         Kind::Semaphore(kind) => matches!(kind, SemaphoreKind::Owned { .. }),
-        Kind::Condition { .. } | Kind::Event | Kind::Barrier { .. } | Kind::Latch { .. } | Kind::Queue(_) => false,
+        Kind::Condition { .. }
+        | Kind::Event
+        | Kind::Barrier { .. }
+        | Kind::Latch { .. }
+        | Kind::Queue(_)
+        | Kind::Exit { .. } => false,
     }
 }
 

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::diagnose::{at, unknown_word};
 use super::{JobLimitsTable, LimitsTable, Manifest, ManifestError, ProcessTable};
-use crate::job::JobSpec;
+use crate::job::{JobLimits, JobSpec, OWN_PROGRAM};
 use crate::name::Name;
 use crate::process::{Access, DirGrant, Limits, ProcessSpec};
 
@@ -18,8 +18,10 @@ pub const COUNT_MAX: u32 = 10_000;
 /// A job and the processes that are to run in it.
 #[derive(Debug)]
 pub struct PlannedJob {
-    /// Its locks, values and files.
+    /// Its locks, values and files. Its programs are still to be loaded.
     pub job: JobSpec,
+    /// The programs that its processes may start: what they are called, and where they are.
+    pub programs: Vec<(String, PathBuf)>,
     /// What its host is to keep to, which is one for all jobs of a host.
     pub lock_limits: LockLimits,
     /// Its processes, in the manifest's order, each group by rank.
@@ -55,6 +57,16 @@ impl Manifest {
             self.check_name(name)?;
             job.files.push(file.plan(self, name, holder)?);
         }
+        job.limits = self.job_limits();
+        let mut programs = Vec::new();
+        for (name, program) in &self.program {
+            self.check_name(name)?;
+            if name.get_ref() == OWN_PROGRAM {
+                let message = "`self` is each process's own program; grant it, and declare no other of that name";
+                return Err(at(&self.source, name.span(), message.to_owned()));
+            }
+            programs.push((name.get_ref().clone(), self.resolve(&program.path)));
+        }
         let mut processes = Vec::new();
         for (index, process) in self.process.iter().enumerate() {
             self.check_name(&process.name)?;
@@ -64,7 +76,7 @@ impl Manifest {
             }
             self.plan_process(process, &mut processes)?;
         }
-        Ok(PlannedJob { job, lock_limits: self.lock_limits()?, processes })
+        Ok(PlannedJob { job, programs, lock_limits: self.lock_limits()?, processes })
     }
 
     fn check_name(&self, name: &Spanned<String>) -> Result<(), ManifestError> {
@@ -74,8 +86,18 @@ impl Manifest {
         }
     }
 
+    fn job_limits(&self) -> JobLimits {
+        let JobLimitsTable { started, objects, object_bytes, .. } = &self.limits;
+        let default = JobLimits::default();
+        JobLimits {
+            processes_max: started.unwrap_or(default.processes_max),
+            objects_max: objects.unwrap_or(default.objects_max),
+            object_bytes_max: object_bytes.map_or(default.object_bytes_max, |size| size.0.0),
+        }
+    }
+
     fn lock_limits(&self) -> Result<LockLimits, ManifestError> {
-        let JobLimitsTable { holds, waiters } = &self.limits;
+        let JobLimitsTable { holds, waiters, .. } = &self.limits;
         let mut limits = LockLimits::default();
         for (key, limit) in [(holds, &mut limits.holds_per_owner_max), (waiters, &mut limits.waiters_per_lock_max)] {
             match key {
@@ -139,6 +161,14 @@ impl Manifest {
         for file in &process.grants.file {
             files.push(self.known("file", file, self.file.keys())?);
         }
+        let mut programs = Vec::new();
+        for program in &process.grants.program {
+            if program.get_ref() == OWN_PROGRAM {
+                programs.push(OWN_PROGRAM.to_owned());
+            } else {
+                programs.push(self.known("program", program, self.program.keys())?);
+            }
+        }
         let mut dirs = Vec::new();
         for dir in &process.grants.dir {
             dirs.push(self.dir_grant(dir)?);
@@ -156,6 +186,7 @@ impl Manifest {
                 locks: locks.clone(),
                 values: values.clone(),
                 files: files.clone(),
+                programs: programs.clone(),
                 limits: limits(&process.limits),
                 placement: process.placement.into(),
                 ..ProcessSpec::default()
@@ -210,5 +241,7 @@ fn limits(table: &LimitsTable) -> Limits {
     }
     limits.append_bytes_max = table.append_bytes.map(|max| max.0);
     limits.append_records_max = table.append_records;
+    limits.children_max = table.children.unwrap_or(limits.children_max);
+    limits.depth_max = table.depth.unwrap_or(limits.depth_max);
     limits
 }

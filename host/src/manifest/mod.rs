@@ -47,6 +47,8 @@ pub struct Manifest {
     #[serde(default)]
     file: BTreeMap<Spanned<String>, FileTable>,
     #[serde(default)]
+    program: BTreeMap<Spanned<String>, ProgramTable>,
+    #[serde(default)]
     limits: JobLimitsTable,
     #[serde(default)]
     process: Vec<ProcessTable>,
@@ -110,6 +112,16 @@ struct GrantsTable {
     file: Vec<Spanned<String>>,
     #[serde(default)]
     dir: Vec<Spanned<String>>,
+    #[serde(default)]
+    program: Vec<Spanned<String>>,
+}
+
+/// `[program.NAME]`: what processes may start.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ProgramTable {
+    path: PathBuf,
+    build: Option<String>,
 }
 
 /// `[limits]`: what the host of the job keeps to, for every process and every lock alike.
@@ -118,6 +130,9 @@ struct GrantsTable {
 struct JobLimitsTable {
     holds: Option<Spanned<u32>>,
     waiters: Option<Spanned<u32>>,
+    started: Option<u32>,
+    objects: Option<u32>,
+    object_bytes: Option<Size>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,6 +150,8 @@ struct LimitsTable {
     #[serde(default, deserialize_with = "size")]
     append_bytes: Option<ByteSize>,
     append_records: Option<u64>,
+    children: Option<u32>,
+    depth: Option<u32>,
 }
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -245,7 +262,8 @@ impl Manifest {
     /// The build commands, each once, in the order of the processes.
     pub fn builds(&self) -> Vec<&str> {
         let mut builds: Vec<&str> = Vec::new();
-        for build in self.process.iter().filter_map(|process| process.build.as_deref()) {
+        let of_programs = self.program.values().filter_map(|program| program.build.as_deref());
+        for build in self.process.iter().filter_map(|process| process.build.as_deref()).chain(of_programs) {
             if !builds.contains(&build) {
                 builds.push(build);
             }

@@ -27,6 +27,9 @@ pub enum Event {
         /// Its name.
         #[serde(serialize_with = "as_text")]
         name: Arc<str>,
+        /// The process that started it, if one did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parent: Option<ProcessId>,
     },
     /// A process was refused something that the job does not have or did not grant to it.
     Denied {
@@ -223,6 +226,7 @@ impl fmt::Display for WaitsFor {
             Want::Put => f.write_str("room for an item"),
             Want::Get => f.write_str("an item"),
             Want::Join => f.write_str("all items to be finished"),
+            Want::Exit => f.write_str("the process to end"),
         }
     }
 }
@@ -271,6 +275,12 @@ pub enum Kind {
     Array,
     /// An append file.
     File,
+    /// A program that may be started.
+    Program,
+    /// A directory.
+    Dir,
+    /// A process, whose end is waited for.
+    Process,
 }
 
 impl Kind {
@@ -288,6 +298,7 @@ impl Kind {
             Kind::Latch { .. } => Self::Latch,
             Kind::Once => Self::Once,
             Kind::Queue(_) => Self::Queue,
+            Kind::Exit { .. } => Self::Process,
         }
     }
 }
@@ -309,6 +320,9 @@ impl fmt::Display for Kind {
             Self::Value => "value",
             Self::Array => "array",
             Self::File => "file",
+            Self::Program => "program",
+            Self::Dir => "dir",
+            Self::Process => "process",
         })
     }
 }

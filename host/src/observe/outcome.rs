@@ -40,6 +40,8 @@ pub enum Outcome {
     },
     /// Somebody outside ended it.
     Killed,
+    /// The process that started it has ended.
+    Orphaned,
     /// Every process of its job waited for another one, and somebody decided that this is the end.
     Stalled,
     /// The host shut down.
@@ -65,7 +67,7 @@ impl Outcome {
             Self::Exited { code } => u8::try_from(code & 0xff).unwrap_or(1),
             Self::Trapped { .. } | Self::StackOverflow | Self::OutOfMemory { .. } => 134,
             Self::TimedOut { .. } => 124,
-            Self::Killed => 137,
+            Self::Killed | Self::Orphaned => 137,
             Self::Stalled => 76,
             Self::ShutDown => 130,
             Self::HostFault { .. } => 125,
@@ -79,7 +81,7 @@ impl Outcome {
             Self::Returned | Self::Failed | Self::Exited { .. } => EndCause::Exited,
             Self::Trapped { .. } | Self::StackOverflow => EndCause::Trapped,
             Self::OutOfMemory { .. } | Self::TimedOut { .. } => EndCause::Limit,
-            Self::Killed => EndCause::Killed,
+            Self::Killed | Self::Orphaned => EndCause::Killed,
             Self::Stalled | Self::ShutDown | Self::HostFault { .. } => EndCause::Other,
         }
     }
@@ -100,6 +102,7 @@ impl fmt::Display for Outcome {
                 write!(f, "took longer than its time limit of {}", humantime::format_duration(*limit))
             }
             Self::Killed => f.write_str("was killed"),
+            Self::Orphaned => f.write_str("was ended with the process that had started it"),
             Self::Stalled => f.write_str("waited for what nobody was left to do"),
             Self::ShutDown => f.write_str("ended by the host's shutdown"),
             Self::HostFault { message } => write!(f, "host fault: {message}"),

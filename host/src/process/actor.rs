@@ -1,6 +1,7 @@
 //! A process as locks see it: who asks, where it runs, and where others see that it waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lockkeeper_locks::{OwnerId, Place};
 
@@ -19,6 +20,8 @@ pub(crate) struct Actor {
     pub(crate) seat: Arc<Seat>,
     place: Place,
     placement: Placement,
+    /// Whether it was asked to end by itself.
+    terminating: Arc<AtomicBool>,
 }
 
 impl Actor {
@@ -28,8 +31,9 @@ impl Actor {
         events: Events,
         seat: Arc<Seat>,
         placement: Placement,
+        terminating: Arc<AtomicBool>,
     ) -> Self {
-        Self { id, scope, events, seat, place: Place::default(), placement }
+        Self { id, scope, events, seat, place: Place::default(), placement, terminating }
     }
 
     pub(crate) fn id(&self) -> ProcessId {
@@ -38,7 +42,12 @@ impl Actor {
 
     /// This process as the lock table knows it.
     pub(crate) fn owner(&self) -> OwnerId {
-        OwnerId::new(self.id.get())
+        self.id.owner()
+    }
+
+    /// Whether it was asked to end by itself: then it waits for nothing any more.
+    pub(crate) fn is_terminating(&self) -> bool {
+        self.terminating.load(Ordering::SeqCst)
     }
 
     /// It begins to run here.

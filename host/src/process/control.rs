@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use crate::process::Exit;
 
@@ -15,6 +16,8 @@ pub(crate) enum Stop {
     Killed,
     ShutDown,
     Stalled,
+    /// The process that started it has ended.
+    Orphaned,
 }
 
 /// The part of a process that other threads reach.
@@ -29,6 +32,8 @@ pub(crate) struct Control {
     state: Mutex<State>,
     /// Whether `stop` is some, for those who only want to know that.
     stopping: Arc<AtomicBool>,
+    /// Whether it was asked to end by itself, and waits for nothing any more.
+    terminating: Arc<AtomicBool>,
     ended: Condvar,
 }
 
@@ -40,6 +45,8 @@ struct State {
     untimed: bool,
     /// Whether the host shuts down, and with it what the guest needs.
     host_ends: bool,
+    /// When it is to be ended, as it was asked to end by itself.
+    end_at: Option<Instant>,
     exit: Option<Arc<Exit>>,
     joiners: Vec<Waker>,
 }
@@ -64,6 +71,35 @@ impl Control {
         if let Some(runner) = runner {
             runner.wake();
         }
+    }
+
+    /// Asks it to end by itself: what it waits for is over from here on.
+    pub(crate) fn terminate(&self) {
+        self.terminating.store(true, Ordering::SeqCst);
+        let runner = self.state().runner.take();
+        if let Some(runner) = runner {
+            runner.wake();
+        }
+    }
+
+    /// Becomes true once it was asked to end by itself.
+    pub(crate) fn terminating(&self) -> Arc<AtomicBool> {
+        self.terminating.clone()
+    }
+
+    /// It is to be ended at this time; the earliest one counts. Answers whether that is this one, and the one that does not
+    /// count any more.
+    pub(crate) fn end_at(&self, at: Instant) -> (bool, Option<Instant>) {
+        let mut state = self.state();
+        if state.exit.is_some() || state.end_at.is_some_and(|before| before <= at) {
+            return (false, None);
+        }
+        (true, state.end_at.replace(at))
+    }
+
+    /// When it was to be ended.
+    pub(crate) fn was_to_end_at(&self) -> Option<Instant> {
+        self.state().end_at
     }
 
     /// The guest has ended: its time limit is kept, whatever is still to be waited for.

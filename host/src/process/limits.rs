@@ -26,6 +26,10 @@ pub struct Limits {
     pub append_bytes_max: Option<u64>,
     /// Records that it may append to all its files together. Default: no limit.
     pub append_records_max: Option<u64>,
+    /// Processes that it has started and that are alive. Default 64.
+    pub children_max: u32,
+    /// Generations of processes below it. Default 8.
+    pub depth_max: u32,
 }
 
 impl Default for Limits {
@@ -39,6 +43,8 @@ impl Default for Limits {
             held_back_bytes_max: 64 << 20,
             append_bytes_max: None,
             append_records_max: None,
+            children_max: 64,
+            depth_max: 8,
         }
     }
 }

@@ -15,11 +15,13 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 
 use super::commit_order::{CommitTurn, OutOfOrder};
 use super::control::{Control, Stop};
+use super::family::Berth;
 use super::held_back::{HeldBack, Pending};
 use super::limits::MemoryExceeded;
 use super::{Exit, InputDir, Output, ProcessState};
 use crate::byte_size::ByteSize;
 use crate::observe::{Event, Outcome};
+use crate::scope::ScopedLock;
 use crate::stall::Watch;
 use crate::turn;
 
@@ -33,20 +35,24 @@ pub(crate) struct Prepared {
     pub(crate) output: Output,
     pub(crate) inputs: Option<InputDir>,
     pub(crate) watch: Arc<Watch>,
+    /// What others wait at for its end, if a process started it.
+    pub(crate) exit: Option<Arc<ScopedLock>>,
+    /// What it takes up of what its job may have.
+    pub(crate) berth: Option<Berth>,
 }
 
 /// Runs a process to its end and answers how it ended, with its holds released and its appends settled. It was asked
 /// for at `started`: its time limit counts from there, so its life does too.
 pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
-    let Prepared { program, mut state, control, call_bytes_max, timeout, output, inputs, watch } = prepared;
+    let Prepared { program, mut state, control, call_bytes_max, timeout, output, inputs, watch, exit: _, berth } = prepared;
     let (scope, events) = (state.actor.scope.clone(), state.actor.events.clone());
-    let (identity, denials) = (state.identity.clone(), state.denials.clone());
+    let (identity, denials, children) = (state.identity.clone(), state.denials.clone(), state.children.clone());
     let turn = state.held_back.as_ref().and_then(HeldBack::turn);
     let owner = state.owner();
     let place = Place(turn::shard().and_then(|shard| u16::try_from(shard).ok()).unwrap_or_default());
     state.actor.settle_at(place);
     scope.begin_owner(owner, identity.name.clone(), place);
-    events.emit(|| Event::Started { process: identity.id, name: identity.name.clone() });
+    events.emit(|| Event::Started { process: identity.id, name: identity.name.clone(), parent: identity.parent });
 
     let mut store = Store::new(program.engine(), state);
     store.limiter(|state| &mut state.memory);
@@ -76,6 +82,7 @@ pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
     };
     let lived = started.elapsed();
     control.guest_ended();
+    let orphans = children.end_orphans();
     let pending = store.as_mut().filter(|_| outcome.is_success()).and_then(|store| {
         let held_back = store.data_mut().held_back.take()?;
         Some(held_back.close(identity.id, &store.data().rights))
@@ -98,6 +105,12 @@ pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
         outcome = error;
     }
 
+    // Whoever sees the end of this process sees theirs.
+    for child in orphans {
+        drop(child.control.join().await);
+    }
+
+    drop(berth);
     let exit = Exit {
         id: identity.id,
         name: identity.name,
@@ -190,6 +203,7 @@ fn from_stop(stop: Stop, timeout: Option<Duration>) -> Outcome {
         Stop::Killed => Outcome::Killed,
         Stop::ShutDown => Outcome::ShutDown,
         Stop::Stalled => Outcome::Stalled,
+        Stop::Orphaned => Outcome::Orphaned,
     }
 }
 

@@ -69,6 +69,10 @@ pub struct ProcessSpec {
     pub values: Vec<String>,
     /// Append files of the job that it may name.
     pub files: Vec<String>,
+    /// Programs of the job that it may start; `self` is its own.
+    pub programs: Vec<String>,
+    /// Bytes for its start, which it asks for.
+    pub start_data: Vec<u8>,
     /// What it may use.
     pub limits: Limits,
     /// Its standard streams.

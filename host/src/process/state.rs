@@ -8,6 +8,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::actor::Actor;
 use super::appends::Appends;
+use super::control::Control;
+use super::family::{Children, Household};
 use super::held_back::HeldBack;
 use super::limits::MemoryLimiter;
 use super::spec::{Commit, ProcessSpec};
@@ -25,6 +27,7 @@ pub(crate) struct Identity {
     pub(crate) rank: u32,
     pub(crate) count: u32,
     pub(crate) name: Arc<str>,
+    pub(crate) parent: Option<ProcessId>,
 }
 
 /// A job that asks for more things than this by wrong names has told enough.
@@ -57,6 +60,11 @@ pub(crate) struct ProcessState {
     pub(crate) rights: Rights,
     pub(crate) table: ResourceTable,
     pub(crate) held_back: Option<HeldBack>,
+    pub(crate) household: Box<dyn Household>,
+    pub(crate) children: Children,
+    pub(crate) children_max: u32,
+    /// The bytes for its start.
+    pub(crate) start_data: Vec<u8>,
     pub(crate) appends: Appends,
     pub(crate) memory: MemoryLimiter,
     wasi: WasiCtx,
@@ -79,6 +87,8 @@ impl ProcessState {
         wasi: WasiCtx,
         spec: &ProcessSpec,
         seat: Arc<Seat>,
+        control: &Control,
+        household: Box<dyn Household>,
     ) -> Self {
         let (limits, commit) = (&spec.limits, spec.commit);
         let mut table = ResourceTable::new();
@@ -88,11 +98,15 @@ impl ProcessState {
             Commit::AtEnd => Some(HeldBack::new(spec)),
         };
         Self {
-            actor: Actor::new(identity.id, scope, events, seat, spec.placement),
+            actor: Actor::new(identity.id, scope, events, seat, spec.placement, control.terminating()),
             identity,
             rights,
             table,
             held_back,
+            household,
+            children: Children::default(),
+            children_max: limits.children_max,
+            start_data: spec.start_data.clone(),
             appends: Appends::new(limits),
             memory: MemoryLimiter::new(limits.memory_bytes_max),
             wasi,

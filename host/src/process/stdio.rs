@@ -15,9 +15,15 @@ pub enum Stdio {
     Null,
     /// They are the host process's own, unchanged. For a single process.
     Inherit,
-    /// Input is empty; each line of output goes to the sink.
+    /// Input is empty; each line of output goes to the sink. Whatever the process starts shares it.
     Lines(LineSink),
+    /// The same, and the sink is told the name of the process: whatever it starts has one of its own.
+    Named(NamedSink),
 }
+
+/// Who is told of each line that processes write, without its newline, with the name of the process. Called on its shard: it
+/// must be quick.
+pub type NamedSink = Arc<dyn Fn(&str, Stream, &[u8]) + Send + Sync>;
 
 impl fmt::Debug for Stdio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,6 +31,7 @@ impl fmt::Debug for Stdio {
             Self::Null => "Null",
             Self::Inherit => "Inherit",
             Self::Lines(_) => "Lines",
+            Self::Named(_) => "Named",
         })
     }
 }
@@ -44,19 +51,25 @@ impl Output {
 }
 
 /// Connects the streams.
-pub(crate) fn connect(stdio: &Stdio, wasi: &mut WasiCtxBuilder, output_bytes_max: u64) -> Output {
+pub(crate) fn connect(stdio: &Stdio, name: &Arc<str>, wasi: &mut WasiCtxBuilder, output_bytes_max: u64) -> Output {
     match stdio {
         Stdio::Null => Output { streams: Vec::new(), budget: None },
         Stdio::Inherit => {
             wasi.inherit_stdio();
             Output { streams: Vec::new(), budget: None }
         }
-        Stdio::Lines(sink) => {
-            let budget = Budget::new(output_bytes_max);
-            let stdout = Lines::new(Stream::Stdout, sink.clone(), budget.clone());
-            let stderr = Lines::new(Stream::Stderr, sink.clone(), budget.clone());
-            wasi.stdout(stdout.clone()).stderr(stderr.clone());
-            Output { streams: vec![stdout, stderr], budget: Some(budget) }
+        Stdio::Lines(sink) => lines(sink.clone(), wasi, output_bytes_max),
+        Stdio::Named(sink) => {
+            let (sink, name) = (sink.clone(), name.clone());
+            lines(Arc::new(move |stream, line| sink(&name, stream, line)), wasi, output_bytes_max)
         }
     }
+}
+
+fn lines(sink: LineSink, wasi: &mut WasiCtxBuilder, output_bytes_max: u64) -> Output {
+    let budget = Budget::new(output_bytes_max);
+    let stdout = Lines::new(Stream::Stdout, sink.clone(), budget.clone());
+    let stderr = Lines::new(Stream::Stderr, sink, budget.clone());
+    wasi.stdout(stdout.clone()).stderr(stderr.clone());
+    Output { streams: vec![stdout, stderr], budget: Some(budget) }
 }

@@ -4,6 +4,7 @@ mod cache;
 mod inspect;
 mod proc_exit;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +27,12 @@ pub struct Program {
     pub(crate) command: CommandPre<ProcessState>,
     digest: [u8; 32],
     inspection: Arc<Inspection>,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Why a file is no program for this host.

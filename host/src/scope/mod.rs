@@ -11,6 +11,7 @@
 //!
 //! So the old owner's last record is in the file before the new owner's first, and none comes after it.
 
+mod budget;
 mod fences;
 mod max_hold;
 
@@ -29,6 +30,7 @@ use lockkeeper_locks::{
 use crate::ids::ProcessId;
 use crate::name::Name;
 use crate::observe::{Event, Events, Waiting};
+pub(crate) use budget::{Charge, ObjectBudget, TooMuch};
 pub(crate) use fences::FenceStore;
 use max_hold::MaxHolds;
 
@@ -43,16 +45,22 @@ pub(crate) struct ProcessScope {
 #[derive(Debug)]
 struct Keeper {
     table: Arc<LockTable>,
-    locks: RwLock<HashMap<LockId, Arc<ScopedLock>>>,
+    /// Each as long as a job or a process has it.
+    locks: RwLock<HashMap<LockId, (Name, Weak<ScopedLock>)>>,
     /// What the owners that are alive are called, for messages.
     names: RwLock<HashMap<OwnerId, Arc<str>>>,
     fences: Arc<FenceStore>,
     events: Events,
 }
 
-/// A lock, or another primitive, and what hangs on it.
+/// A lock, or another primitive, and what hangs on it. With the last of those who have it, it goes from the table.
 #[derive(Debug)]
 pub(crate) struct ScopedLock {
+    keeper: Weak<Keeper>,
+    /// The lock of a condition is there as long as that.
+    _of: Option<Arc<ScopedLock>>,
+    /// What it costs its job, if it was made at run time.
+    _charge: Option<Charge>,
     pub(crate) id: LockId,
     pub(crate) name: Name,
     pub(crate) kind: Kind,
@@ -69,6 +77,9 @@ struct Bonds {
     bound: Vec<Bound>,
     fences_end: u64,
 }
+
+/// Fences of what nothing can be bound to: nobody compares them, so they need not outlive the host.
+const UNBOUND: FenceBlock = FenceBlock { start: 1, end: u64::MAX };
 
 /// What may be changed only under a lock.
 #[derive(Debug)]
@@ -127,7 +138,12 @@ impl ScopedLock {
     pub(crate) fn is_held(&self) -> bool {
         match self.kind {
             Kind::Mutex | Kind::RLock { .. } | Kind::RwLock { .. } | Kind::Semaphore(_) | Kind::Once => true,
-            Kind::Condition { .. } | Kind::Event | Kind::Barrier { .. } | Kind::Latch { .. } | Kind::Queue(_) => false,
+            Kind::Condition { .. }
+            | Kind::Event
+            | Kind::Barrier { .. }
+            | Kind::Latch { .. }
+            | Kind::Queue(_)
+            | Kind::Exit { .. } => false,
         }
     }
 
@@ -154,6 +170,17 @@ impl ScopedLock {
     }
 }
 
+impl Drop for ScopedLock {
+    fn drop(&mut self) {
+        let Some(keeper) = self.keeper.upgrade() else { return };
+        keeper.locks.write().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        if !keeper.table.remove(self.id) {
+            // It stays in the table, where it costs a little memory and nothing else.
+            tracing::error!(lock = %self.name, "somebody still has a lock that nobody knows any more");
+        }
+    }
+}
+
 impl ProcessScope {
     pub(crate) fn new(limits: Limits, fences: FenceStore, events: Events) -> Self {
         let keeper = Arc::new(Keeper {
@@ -174,7 +201,7 @@ impl ProcessScope {
     /// A lock of the table.
     pub(crate) fn lock(&self, id: LockId) -> Arc<ScopedLock> {
         let locks = self.keeper.locks.read().unwrap_or_else(PoisonError::into_inner);
-        locks.get(&id).cloned().expect("every lock of the table was made here")
+        locks.get(&id).and_then(|(_, lock)| lock.upgrade()).expect("who asks has something of that lock")
     }
 
     /// Makes a lock or another primitive. If anybody compares its fences, its first block of them is reserved on disk, with
@@ -189,11 +216,34 @@ impl ProcessScope {
     ) -> Result<Arc<ScopedLock>, CounterError> {
         let block = match kind {
             Kind::Mutex | Kind::RLock { .. } | Kind::RwLock { .. } => self.keeper.fences.reserve(&name, fences_from)?,
-            // Nothing can be bound to these, so their fences need not outlive the host.
-            _ => FenceBlock { start: 1, end: u64::MAX },
+            _ => UNBOUND,
+        };
+        Ok(self.add(name, kind, config, max_hold, block, None))
+    }
+
+    /// Makes one at run time, to which nothing can be bound; or the end of a process, which costs nothing.
+    pub(crate) fn create_unbound(&self, name: Name, kind: Kind, charge: Option<Charge>) -> Arc<ScopedLock> {
+        self.add(name, kind, LockConfig::default(), None, UNBOUND, charge)
+    }
+
+    fn add(
+        &self,
+        name: Name,
+        kind: Kind,
+        config: LockConfig,
+        max_hold: Option<Duration>,
+        block: FenceBlock,
+        charge: Option<Charge>,
+    ) -> Arc<ScopedLock> {
+        let of = match kind {
+            Kind::Condition { lock } => Some(self.lock(lock)),
+            _ => None,
         };
         let id = self.table().create(kind, config, block);
         let lock = Arc::new(ScopedLock {
+            keeper: Arc::downgrade(&self.keeper),
+            _of: of,
+            _charge: charge,
             id,
             name,
             kind,
@@ -202,8 +252,8 @@ impl ProcessScope {
             top_up: fences::TopUp::default(),
             watched: max_hold::Watched::default(),
         });
-        self.keeper.locks.write().unwrap_or_else(PoisonError::into_inner).insert(id, lock.clone());
-        Ok(lock)
+        self.keeper.locks.write().unwrap_or_else(PoisonError::into_inner).insert(id, (lock.name.clone(), Arc::downgrade(&lock)));
+        lock
     }
 
     /// After a grant: reserves more fences before the last ones are used, away from the caller's thread, and sees to it
@@ -239,7 +289,8 @@ impl ProcessScope {
     pub(crate) fn named(&self, circle: &[Link], now: Instant) -> Vec<Waiting> {
         let locks = self.keeper.locks.read().unwrap_or_else(PoisonError::into_inner);
         let names = self.keeper.names.read().unwrap_or_else(PoisonError::into_inner);
-        let lock = |id| locks.get(&id).map(|lock| lock.name.clone()).expect("every lock of the table was made here");
+        // Whoever had it may have ended since.
+        let lock = |id| locks.get(&id).map_or_else(Name::gone, |(name, _)| name.clone());
         let named = circle.iter().map(|link| Waiting {
             process: ProcessId::from(link.owner),
             name: names.get(&link.owner).cloned().unwrap_or_default(),
@@ -272,8 +323,8 @@ impl Keeper {
     }
 
     fn settle(&self, revoked: &Revoked, how: EndCause) {
-        let lock = self.locks.read().unwrap_or_else(PoisonError::into_inner).get(&revoked.lock).cloned();
-        let lock = lock.expect("every lock of the table was made here");
+        let lock = self.locks.read().unwrap_or_else(PoisonError::into_inner).get(&revoked.lock).and_then(|(_, lock)| lock.upgrade());
+        let lock = lock.expect("whoever held the lock still has it");
         lock.settle(revoked.fence);
         self.events.emit(|| Event::HoldEnded {
             process: ProcessId::from(revoked.owner),

@@ -36,7 +36,7 @@ struct State {
     /// Processes alive; without any the clock rests.
     alive: usize,
     /// When which process is to be ended. An entry goes with its process.
-    deadlines: BTreeMap<(Instant, ProcessId), Arc<Control>>,
+    deadlines: BTreeMap<(Instant, ProcessId), (Arc<Control>, Stop)>,
     /// The jobs that may come to stand still.
     watches: Vec<Weak<Watch>>,
     stopped: bool,
@@ -56,7 +56,7 @@ impl Ticker {
             while let Some(over) = ticking.tick() {
                 clock::tick();
                 engine.increment_epoch();
-                over.iter().for_each(|control| control.stop(Stop::TimeLimit));
+                over.iter().for_each(|(control, why)| control.stop(*why));
                 ticking.watches().iter().for_each(|watch| watch.tick());
             }
         })?;
@@ -75,17 +75,28 @@ impl Ticker {
         let mut state = self.shared.state();
         state.alive += 1;
         if let Some(at) = deadline {
-            state.deadlines.insert((at, process), control.clone());
+            state.deadlines.insert((at, process), (control.clone(), Stop::TimeLimit));
         }
         drop(state);
         self.shared.changed.notify_all();
     }
 
+    /// A process is to be killed at this time, unless it is over by then.
+    pub(crate) fn kill_at(&self, process: ProcessId, control: &Arc<Control>, at: Instant) {
+        let mut state = self.shared.state();
+        if let (true, before) = control.end_at(at) {
+            if let Some(before) = before {
+                state.deadlines.remove(&(before, process));
+            }
+            state.deadlines.insert((at, process), (control.clone(), Stop::Killed));
+        }
+    }
+
     /// A process is over that began with this deadline.
-    pub(crate) fn end(&self, process: ProcessId, deadline: Option<Instant>) {
+    pub(crate) fn end(&self, process: ProcessId, control: &Control, deadline: Option<Instant>) {
         let mut state = self.shared.state();
         state.alive -= 1;
-        if let Some(at) = deadline {
+        for at in deadline.into_iter().chain(control.was_to_end_at()) {
             state.deadlines.remove(&(at, process));
         }
     }
@@ -99,7 +110,7 @@ impl Shared {
     }
 
     /// Waits for the next tick; who is over time by then, or none if the ticker is to end.
-    fn tick(&self) -> Option<Vec<Arc<Control>>> {
+    fn tick(&self) -> Option<Vec<(Arc<Control>, Stop)>> {
         let mut state = self.state();
         while state.alive == 0 && !state.stopped {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -26,7 +26,7 @@ fn spread(shards: usize, placement: Placement, config: LockConfig) -> f64 {
             content: ValueContent::Value { initial: Scalar::Signed(0), bytes_max: 0 },
             requires_lock: Some("a".to_owned()),
         }],
-        files: Vec::new(),
+        ..JobSpec::default()
     });
     let (job, all) = (job.expect("a job"), grants());
     let processes: Vec<_> = (0..PROCESSES)

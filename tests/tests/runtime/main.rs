@@ -11,6 +11,7 @@ mod inputs;
 mod isolation;
 mod max_hold;
 mod plain;
+mod processes;
 mod records;
 mod stalls;
 mod torn_demo;

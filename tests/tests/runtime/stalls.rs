@@ -239,7 +239,7 @@ fn lock_that_goes_from_hand_to_hand_is_no_stall() {
                 content: ValueContent::Value { initial: Scalar::Signed(0), bytes_max: 0 },
                 requires_lock: None,
             }],
-            files: Vec::new(),
+            ..JobSpec::default()
         });
         let job = job.expect("a job");
         let processes: Vec<_> = (0..16)

@@ -101,13 +101,10 @@ impl LockTable {
     }
 
     /// Removes a lock or another primitive, whose id may be given to another one from here on: the caller is the last who
-    /// knows it.
-    ///
-    /// # Panics
-    ///
-    /// If somebody holds it, or waits there.
-    pub fn remove(&self, lock: LockId) {
-        self.slots.remove(lock);
+    /// knows it. False, and nothing is done, if somebody holds it or waits there after all.
+    #[must_use = "what somebody has is not removed"]
+    pub fn remove(&self, lock: LockId) -> bool {
+        self.slots.remove(lock)
     }
 
     /// Makes a mutex, as [`LockTable::create`].
