@@ -63,8 +63,7 @@ pub use byte_size::{ByteSize, ByteSizeError};
 pub use ids::ProcessId;
 pub use job::{
     AppendSpec, DEPTH_MAX, Job, JobError, JobLimits, JobSpec, LockKind, LockSpec, ProgramSpec, SeriesError, SpawnError,
-    VALUE_BYTES_MAX,
-    ValueContent, ValueSpec,
+    VALUE_BYTES_MAX, ValueContent, ValueSpec,
 };
 pub use lockkeeper_journal::{
     AppendError, AppendFile, Appended, CheckpointUse, Durability, FileSpec, Format, FormatKind, FrameInfo, IdsReport,
@@ -79,8 +78,8 @@ pub use lockkeeper_locks::{
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use observe::Outcome;
 pub use process::{
-    Access, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputError, Limits, LineSink, NamedSink, Placement, Process,
-    ProcessSpec, Stdio, Stream,
+    Access, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputError, Limits, LineSink, NamedSink, Placement,
+    Process, ProcessSpec, Stdio, Stream,
 };
 pub use program::{Import, Inspection, Program, ProgramError};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

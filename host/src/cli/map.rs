@@ -50,7 +50,9 @@ impl Map {
             bail!("map writes what the processes append; name a file with --append NAME=FILE");
         }
         if !self.grants.programs()?.is_empty() || self.grants.starts_itself() {
-            bail!("map commits what a process appends when it ends, which its children would not wait for; --program goes with run");
+            bail!(
+                "map commits what a process appends when it ends, which its children would not wait for; --program goes with run"
+            );
         }
         let mut job = self.grants.job()?;
         for file in &mut job.files {

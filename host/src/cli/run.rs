@@ -92,8 +92,7 @@ impl Run {
             build::run_all(&manifest)?;
         }
         let session = Session::start(&self.host, plan.lock_limits, plan.processes.len())?;
-        plan.job.programs =
-            session.load_all(plan.programs).map_err(|error| self.hint_build(&manifest, error))?;
+        plan.job.programs = session.load_all(plan.programs).map_err(|error| self.hint_build(&manifest, error))?;
         let mut programs = HashMap::new();
         let mut processes = Vec::new();
         for planned in plan.processes {

@@ -214,7 +214,9 @@ fn remedy(denial: &Denial) -> String {
     let (table, flag, article) = (table(*kind), flag(*kind, name), article(*kind));
     let Some(is) = declared_as else {
         let how = match kind {
-            Kind::Mutex | Kind::Lock | Kind::Value | Kind::File | Kind::Program | Kind::Dir | Kind::Process => String::new(),
+            Kind::Mutex | Kind::Lock | Kind::Value | Kind::File | Kind::Program | Kind::Dir | Kind::Process => {
+                String::new()
+            }
             Kind::Array => " with a `length`".to_owned(),
             kind => format!(" with kind = \"{kind}\""),
         };

@@ -43,8 +43,8 @@ impl Host for ProcessState {
     fn forget(&mut self, id: String) -> Result<(), Refusal> {
         let id = Name::asked(&id)?;
         // A name of the job is no object, and is not forgotten.
-        let had = id.is_object()
-            && (self.rights.locks.remove(&id).is_some() || self.rights.values.remove(&id).is_some());
+        let had =
+            id.is_object() && (self.rights.locks.remove(&id).is_some() || self.rights.values.remove(&id).is_some());
         if had { Ok(()) } else { Err(types::Error::Denied.into()) }
     }
 }

@@ -156,7 +156,8 @@ impl ProcessState {
             SpawnRefused::Depth => types::Error::Limit(types::LimitKind::Depth),
             SpawnRefused::NoSuchDir => types::Error::Denied,
             SpawnRefused::HeldBack => types::Error::Unavailable(
-                "the records of this process are held back until it ends well, and those of a child would not be".to_owned(),
+                "the records of this process are held back until it ends well, and those of a child would not be"
+                    .to_owned(),
             ),
             SpawnRefused::Host(why) => types::Error::Unavailable(why),
         }

@@ -28,13 +28,13 @@ use crate::program::Program;
 use crate::scope::{Bound, ObjectBudget, ScopedLock};
 use crate::stall::{Stall, Watch};
 use dirs::{check_dirs, grant_dir};
+pub use error::{JobError, SpawnError};
 pub(crate) use household::OWN_PROGRAM;
 use household::OfProcess;
-pub use error::{JobError, SpawnError};
 pub use series::SeriesError;
 pub use spec::{
-    AppendSpec, DEPTH_MAX, JobLimits, JobSpec, LockKind, LockSpec, MAX_HOLD_MAX, ProgramSpec, VALUE_BYTES_MAX, ValueContent, ValueSpec,
-    check_max_hold,
+    AppendSpec, DEPTH_MAX, JobLimits, JobSpec, LockKind, LockSpec, MAX_HOLD_MAX, ProgramSpec, VALUE_BYTES_MAX,
+    ValueContent, ValueSpec, check_max_hold,
 };
 
 /// A job that is open: its locks exist, its files are this host's alone.
@@ -295,10 +295,8 @@ impl Shared {
         let control = Arc::<Control>::default();
         // What a child is made like is kept only for those that may have some.
         let may_spawn = !rights.programs.is_empty();
-        let household = OfProcess {
-            job: self.clone(),
-            parent: may_spawn.then(|| Box::new((program.clone(), spec.clone()))),
-        };
+        let household =
+            OfProcess { job: self.clone(), parent: may_spawn.then(|| Box::new((program.clone(), spec.clone()))) };
         let state = ProcessState::new(
             identity,
             self.host.scope.clone(),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lockkeeper_journal::{Durability, FileSpec};
 use crate::program::Program;
+use lockkeeper_journal::{Durability, FileSpec};
 use lockkeeper_locks::{Kind, LockConfig, Parties, QueueConfig, Scalar, Scalars, SemaphoreKind};
 
 /// What a job has.

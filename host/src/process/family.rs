@@ -34,9 +34,15 @@ pub(crate) trait Household: Send + Sync {
 /// What a value or an array is made of.
 #[derive(Debug)]
 pub(crate) enum Content {
-    Value { initial: Scalar, bytes_max: u32 },
+    Value {
+        initial: Scalar,
+        bytes_max: u32,
+    },
     /// So many zeros.
-    Array { kind: ScalarKind, length: u32 },
+    Array {
+        kind: ScalarKind,
+        length: u32,
+    },
 }
 
 /// Why an object is not made.

@@ -44,7 +44,8 @@ pub(crate) struct Prepared {
 /// Runs a process to its end and answers how it ended, with its holds released and its appends settled. It was asked
 /// for at `started`: its time limit counts from there, so its life does too.
 pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
-    let Prepared { program, mut state, control, call_bytes_max, timeout, output, inputs, watch, exit: _, berth } = prepared;
+    let Prepared { program, mut state, control, call_bytes_max, timeout, output, inputs, watch, exit: _, berth } =
+        prepared;
     let (scope, events) = (state.actor.scope.clone(), state.actor.events.clone());
     let (identity, denials, children) = (state.identity.clone(), state.denials.clone(), state.children.clone());
     let turn = state.held_back.as_ref().and_then(HeldBack::turn);

@@ -252,7 +252,11 @@ impl ProcessScope {
             top_up: fences::TopUp::default(),
             watched: max_hold::Watched::default(),
         });
-        self.keeper.locks.write().unwrap_or_else(PoisonError::into_inner).insert(id, (lock.name.clone(), Arc::downgrade(&lock)));
+        self.keeper
+            .locks
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, (lock.name.clone(), Arc::downgrade(&lock)));
         lock
     }
 
@@ -323,7 +327,12 @@ impl Keeper {
     }
 
     fn settle(&self, revoked: &Revoked, how: EndCause) {
-        let lock = self.locks.read().unwrap_or_else(PoisonError::into_inner).get(&revoked.lock).and_then(|(_, lock)| lock.upgrade());
+        let lock = self
+            .locks
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&revoked.lock)
+            .and_then(|(_, lock)| lock.upgrade());
         let lock = lock.expect("whoever held the lock still has it");
         lock.settle(revoked.fence);
         self.events.emit(|| Event::HoldEnded {

@@ -17,6 +17,7 @@ mod map;
 mod map_resume;
 mod plain;
 mod primitives;
+mod processes;
 mod signals;
 mod stalls;
 mod support;

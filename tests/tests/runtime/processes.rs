@@ -123,11 +123,8 @@ fn child_ends_with_its_parent_unless_it_is_to_be_adopted() {
         }
         assert_eq!(child_ended(), None);
         // Somebody of the job sets what it waits for.
-        let setter = ProcessSpec {
-            locks: vec!["go".to_owned()],
-            args: vec!["set:go".to_owned()],
-            ..ProcessSpec::default()
-        };
+        let setter =
+            ProcessSpec { locks: vec!["go".to_owned()], args: vec!["set:go".to_owned()], ..ProcessSpec::default() };
         let (setter, _) = host.spawn_spec(&job, &host.program("die_steps"), setter);
         join(&setter);
         until("the end of the child", || child_ended().is_some());

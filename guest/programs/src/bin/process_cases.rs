@@ -391,7 +391,10 @@ fn objects_of_every_kind() -> Result {
     queue.task_done(item.number)?;
     assert_eq!(child.join()?, Outcome::Exited(0));
     assert_eq!(Value::<Vec<u8>>::open(bytes)?.get(), b"from the child");
-    assert_eq!([0, 1, 2].map(|index| Array::<f64>::open(array).and_then(|array| array.get(index)).ok()), [0.0, 1.5, 0.0].map(Some));
+    assert_eq!(
+        [0, 1, 2].map(|index| Array::<f64>::open(array).and_then(|array| array.get(index)).ok()),
+        [0.0, 1.5, 0.0].map(Some)
+    );
     assert!(Once::open(once)?.begin()?.is_none(), "it is done");
     drop(RLock::open(rlock)?.try_lock()?.ok_or("its owner has ended")?);
     drop(RwLock::open(rwlock)?.try_write()?.ok_or("its owner has ended")?);
