@@ -123,7 +123,8 @@ impl Batch {
         Ok(Batch { from, to, tail: tail_before(storage, from)? })
     }
 
-    /// Whether it was begun in this file as it is now.
+    /// Whether it was begun in this file as it is now. What comes behind `from` is not compared: whether that is half of the
+    /// batch or a later record nobody can tell, so the word of a batch that failed must be gone before there is one.
     pub(crate) fn fits(&self, storage: &dyn Storage, len: u64) -> io::Result<bool> {
         Ok(self.from <= len && tail_before(storage, self.from)? == self.tail)
     }

@@ -397,14 +397,21 @@ impl Writer {
         let to = self.len + bytes.len() as u64;
         // In a framed file the frames say themselves that they belong together.
         let batch = records > 1 && !options.buffered && self.state.kind != FormatKind::Framed;
-        if batch || self.state.batch.is_some() {
+        // The word of a batch that failed stands as long as nothing has been written since. Wherever a power cut may leave it,
+        // it would take the next record for half of that batch, so it is gone from the disk before there is one.
+        let is_stale = self.state.batch.is_some();
+        if batch || is_stale {
             let word = match batch {
                 true => Some(Batch::new(&*self.storage, self.len, to)),
                 false => None,
             };
             let word = word.transpose().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
             let before = mem::replace(&mut self.state.batch, word);
-            if let Err(source) = self.mark_lightly() {
+            let mut noted = self.mark_lightly();
+            if is_stale {
+                noted = noted.and_then(|()| self.checkpoint.sync());
+            }
+            if let Err(source) = noted {
                 // The old word may still stand there, and the new one too: the next write has to try again.
                 self.state.batch = self.state.batch.or(before);
                 return Err(AppendError::Io { path: path.to_owned(), source });

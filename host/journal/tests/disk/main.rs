@@ -1,5 +1,6 @@
 //! The append file on a disk in memory, which fails, dies and loses power where a test wants it to.
 
+mod after_faults;
 mod deaths;
 mod double;
 mod faults;

@@ -648,6 +648,12 @@ pub(crate) fn open(
     Ok((file, report))
 }
 
+/// Opens the file on a new host, and takes what it is told.
+pub(crate) fn open_at(machine: &Machine, flavour: Flavour) -> Result<(AppendFile, OpenReport), OpenError> {
+    let disk: Arc<dyn Disk> = Arc::new(machine.host());
+    AppendFile::open_on(&disk, &flavour.spec())
+}
+
 /// What an open takes out of the file is in the file of torn bytes, and nowhere else is anything lost.
 fn open_and_check_torn(
     machine: &Machine,
