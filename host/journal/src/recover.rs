@@ -201,8 +201,10 @@ pub(crate) fn settle(
             state.synced = known.synced;
         }
     }
-    // From here on what lies behind the last sync without an id is cut after a power cut, so what is here is synced.
-    let to_sync = report.torn.is_some() || (ids.is_some() && state.synced.at < end);
+    // From here on what lies behind the last sync without an id is cut after a power cut, so what is here is synced. And what
+    // a host has cut off that was not closed well must not come back behind what is written now.
+    let was_left_open = known.fits_file && known.state.is_some_and(|state| state.open);
+    let to_sync = report.torn.is_some() || was_left_open || (ids.is_some() && state.synced.at < end);
     if to_sync && let Some(ids) = &mut ids {
         ids.sync().map_err(|error| ids_error(path, &error))?;
     }

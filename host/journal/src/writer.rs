@@ -82,6 +82,8 @@ pub(crate) struct Writer {
     unnamed_to: u64,
     /// Whether the last sync of the checkpoint failed, and it has not been written since.
     mark_lost: bool,
+    /// Whether something was cut off after a failed write, and the cut has not been synced since.
+    is_cut_unsynced: bool,
     /// When the file was last looked at, and how long that is good for.
     looked: Option<Instant>,
     look_every: Duration,
@@ -144,6 +146,7 @@ impl Writer {
             look_at_the_name: false,
             unnamed_to: 0,
             mark_lost: false,
+            is_cut_unsynced: false,
             looked: None,
             look_every,
         }
@@ -394,6 +397,7 @@ impl Writer {
         records: u64,
         options: &AppendOptions,
     ) -> Result<(), AppendError<E>> {
+        self.settle_cut(path)?;
         let to = self.len + bytes.len() as u64;
         // In a framed file the frames say themselves that they belong together.
         let batch = records > 1 && !options.buffered && self.state.kind != FormatKind::Framed;
@@ -450,6 +454,22 @@ impl Writer {
             }
             Err(source) => Err(self.undo(path, source, bytes.len() as u64, options)),
         }
+    }
+
+    /// A cut that a power cut undoes would bring the end of what had failed back behind what came in its place, where it
+    /// might read as a record. So after a failure, and only then, a sync comes before the next write.
+    fn settle_cut<E>(&mut self, path: &Path) -> Result<(), AppendError<E>> {
+        if !self.is_cut_unsynced {
+            return Ok(());
+        }
+        self.begin_syncs().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+        if let Err(error) = uninterrupted(|| self.storage.sync()) {
+            let error = Arc::new(error);
+            self.sync_failed(&error);
+            return Err(AppendError::Latched { path: path.to_owned(), cause: LatchCause::SyncFailed(error) });
+        }
+        self.is_cut_unsynced = false;
+        Ok(())
     }
 
     fn note_id<E>(&mut self, path: &Path, entry: &IdEntry) -> Result<(), AppendError<E>> {
@@ -511,6 +531,7 @@ impl Writer {
         if found < self.len || found > self.len + attempted {
             return Err(io::Error::other(format!("somebody else changed it: it has {found} bytes, not {}", self.len)));
         }
+        self.is_cut_unsynced = true;
         uninterrupted(|| self.storage.truncate(self.len))?;
         self.set_aside_to = self.len;
         let status = uninterrupted(|| self.storage.status())?;
@@ -594,20 +615,22 @@ impl Writer {
         self.state.columns = columns as u64;
     }
 
-    /// What a sync that begins now covers. The first one leaves a word on the disk beforehand: should it fail and the host
-    /// die with it, the next host must not believe the page cache.
+    /// Before the first sync a word of it is left on the disk: should it fail and the host die with it, the next host must
+    /// not believe the page cache.
+    fn begin_syncs(&mut self) -> io::Result<()> {
+        if !self.state.syncing {
+            self.state.syncing = true;
+            self.mark().and_then(|()| self.checkpoint.sync()).inspect_err(|_| self.state.syncing = false)?;
+        }
+        Ok(())
+    }
+
+    /// What a sync that begins now covers.
     pub(crate) fn sync_target<E>(&mut self, path: &Path) -> Result<Target, AppendError<E>> {
         self.healthy(path)?;
         self.flush(path)?;
         let io = |source| AppendError::Io { path: path.to_owned(), source };
-        if !self.state.syncing {
-            self.state.syncing = true;
-            let noted = self.mark().and_then(|()| self.checkpoint.sync());
-            noted.map_err(|source| {
-                self.state.syncing = false;
-                io(source)
-            })?;
-        }
+        self.begin_syncs().map_err(io)?;
         let mark = Mark::of(&*self.storage, self.len, self.records, self.sequence, self.id_count()).map_err(io)?;
         let ids = self.ids.as_ref().filter(|ids| ids.is_dirty()).map(Ids::storage);
         Ok(Target { storage: self.storage.clone(), ids, mark, end: self.len })
@@ -617,8 +640,10 @@ impl Writer {
     /// nothing may be acknowledged; another sync may do better.
     pub(crate) fn synced(&mut self, target: &Target) -> io::Result<Option<CheckpointToSync>> {
         if self.latched().is_some() {
-            // What may only be acknowledged with a checkpoint gets none any more.
-            return match self.unnamed_to > self.state.synced.at {
+            // Linux tells one of two syncs that run at the same time of a failure, so this one proves nothing if another one
+            // has failed. And what may only be acknowledged with a checkpoint gets none any more.
+            let has_failed = matches!(self.latched(), Some(LatchCause::SyncFailed(_)));
+            return match has_failed || self.unnamed_to > self.state.synced.at {
                 true => Err(io::Error::other("the file was latched meanwhile")),
                 false => Ok(None),
             };
@@ -686,6 +711,11 @@ impl Writer {
         }
         // Never through what somebody else may have written behind our back.
         if self.check::<std::convert::Infallible>(path).is_err() {
+            return;
+        }
+        // If that fails the file stays open in what the checkpoint says, and whoever opens it next syncs it.
+        if let Err(error) = self.settle_cut::<std::convert::Infallible>(path) {
+            tracing::warn!(path = %path.display(), %error, "what was cut off after a failed write may come back with a power cut");
             return;
         }
         if self.set_aside_to > self.len

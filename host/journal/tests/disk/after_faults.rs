@@ -85,3 +85,42 @@ fn nothing_is_appended_while_the_word_of_a_failed_batch_may_still_be_on_the_disk
         assert_eq!(machine.count(Kind::Sync) - syncs, 1, "only what has failed costs a sync");
     }
 }
+
+/// A write that failed was cut off without a sync. If a power cut undid that, the end of what had been refused stood behind
+/// the record that had come in its place, and read as one of its own. Now the cut is on the disk before the next write.
+#[test]
+fn the_end_of_a_refused_record_is_not_read_behind_the_next_one_after_a_power_cut() {
+    let options = |flavour: Flavour| AppendOptions {
+        id: flavour.ids.then(|| RecordId::of(b"refused")),
+        ..AppendOptions::default()
+    };
+    let mut states = 0;
+    for flavour in FLAVOURS {
+        for then in ["append", "close", "die"] {
+            let machine = machine();
+            let (mut file, _) = open_at(&machine, flavour).expect("it can be opened");
+            file.append(&flavour.record(0), unguarded).expect("the disk is healthy");
+            let before = machine.read(OUT).expect("it is there");
+            machine.inject(Fault::late(Errno::IO).on(&[Kind::Append]).of("/out"));
+            let refused = file.encode(&flavour.record(4)).expect("it is a record");
+            file.commit_with(&refused, &options(flavour), unguarded).expect_err("the write failed");
+            assert_eq!(machine.read(OUT).as_ref(), Some(&before));
+            if then != "append" {
+                if then == "die" {
+                    machine.kill_all();
+                }
+                drop(file);
+                (file, _) = open_at(&machine, flavour).expect("it can be opened");
+            }
+            file.append(&flavour.record(1), unguarded).expect("the disk is healthy");
+            let content = machine.read(OUT).expect("it is there");
+            for cut in machine.power_cuts(2_000) {
+                let (_, report) = open_at(&cut.machine, flavour).unwrap_or_else(|error| panic!("{error}\n{cut}"));
+                let now = cut.machine.read(OUT).expect("it is there");
+                assert!(content.starts_with(&now), "{flavour:?}, {then}: {report:?}\n{cut}");
+                states += 1;
+            }
+        }
+    }
+    println!("{states} states");
+}
