@@ -258,7 +258,8 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
         report.header_written = true;
     }
     if in_doubt {
-        uninterrupted(|| storage.sync()).map_err(io_error("sync", path))?;
+        let latched = State { latched: true, ..before_sync };
+        recover::sync_or_latch(path, &*storage, || keep(&mut checkpoint, &latched))?;
         state.synced = state.latest;
         keep(&mut checkpoint, &state).map_err(io_error("write the checkpoint of", path))?;
     }

@@ -6,12 +6,12 @@
 //! | the checkpoint is this boot's, and fits | the file is read from its latest mark on |
 //! | it is an earlier boot's (the power may have been cut) | read from the last synced mark on; zeros are a torn end |
 //! | there is none, or it does not fit | all of the file is read, and the report says so |
+//! | the host died while it synced | read past the page cache from the last synced mark on, compared, and read from there |
 //! | bytes behind the last whole record of a file of ours | moved to `<file>.torn` |
 //! | the same in a file that was never ours | refused |
 //! | half of a batch | moved to `<file>.torn`, from the start of the batch |
 //! | damage that no crash explains (before the last sync; a bad frame while no power was cut) | refused |
 //! | a sync had failed | refused, until the file was checked |
-//! | the host died while it synced | read past the page cache from the last good sync on, and compared |
 //! | fences were given out, and the floor is lost | derived from the frames, or refused in a text format |
 
 use std::io;
@@ -61,7 +61,7 @@ pub(crate) fn settle(
     }
     let checkpoint_path = beside(path, CHECKPOINT);
     let opened = Checkpoint::open(disk, &checkpoint_path, status.mode & 0o666);
-    let (checkpoint, stood) = opened.map_err(io_error("open the checkpoint", &checkpoint_path))?;
+    let (mut checkpoint, stood) = opened.map_err(io_error("open the checkpoint", &checkpoint_path))?;
     let mut ids = open_ids(disk, spec, status)?;
     let known = Known::new(disk, &stood, status, lock);
     let mut state = fresh_state(disk, spec, status);
@@ -114,7 +114,7 @@ pub(crate) fn settle(
         if asked != is && state.latest.at > 0 {
             return Err(OpenError::OtherFormat { path: path.clone(), asked, is });
         }
-        check_syncs(path, &**storage, state, known.same_boot, bytes)?;
+        check_syncs(path, &**storage, &mut checkpoint, state, known.same_boot, bytes)?;
     }
 
     let read = io_error("read", path);
@@ -204,7 +204,10 @@ pub(crate) fn settle(
     // From here on what lies behind the last sync without an id is cut after a power cut, so what is here is synced. And what
     // a host has cut off that was not closed well must not come back behind what is written now.
     let was_left_open = known.fits_file && known.state.is_some_and(|state| state.open);
-    let to_sync = report.torn.is_some() || was_left_open || (ids.is_some() && state.synced.at < end);
+    // What others wrote may hold zeros; behind the last sync they would count as what was lost.
+    let is_taken_over = !known.ours && end > 0;
+    let behind = ids.is_some() && state.synced.at < end;
+    let to_sync = report.torn.is_some() || was_left_open || is_taken_over || behind;
     if to_sync && let Some(ids) = &mut ids {
         ids.sync().map_err(|error| ids_error(path, &error))?;
     }
@@ -284,6 +287,7 @@ impl<'a> Known<'a> {
             mark: Mark::START,
             synced: 0,
             columns: None,
+            nul_from: None,
             power_was_cut: false,
             has_ids: false,
             batch: None,
@@ -292,7 +296,10 @@ impl<'a> Known<'a> {
         let Some(state) = self.state.filter(|state| self.fits_file && state.kind == kind) else {
             return Ok(nothing(if self.state.is_some() { CheckpointUse::Stale } else { self.used }));
         };
-        let mark = if self.same_boot { state.latest } else { state.synced };
+        // What was written since the last sync may be lost even where the page cache and the disk agree: pages that could not be
+        // written count as clean, and once they are dropped both say zeros. Only the records themselves tell.
+        let in_doubt = is_in_doubt(state, self.same_boot);
+        let mark = if self.same_boot && !in_doubt { state.latest } else { state.synced };
         if !mark.fits(storage, bytes)? || !state.synced.fits(storage, bytes)? {
             return Ok(nothing(CheckpointUse::Stale));
         }
@@ -300,6 +307,7 @@ impl<'a> Known<'a> {
             mark,
             synced: state.synced.at,
             columns: (state.columns > 0 && mark.at > 0).then_some(state.columns),
+            nul_from: Some(state.synced.at),
             power_was_cut: !self.same_boot,
             has_ids: state.ids,
             batch: match state.batch {
@@ -317,6 +325,8 @@ pub(crate) struct Base {
     /// Up to here it must be whole, whatever has happened.
     pub(crate) synced: u64,
     columns: Option<u64>,
+    /// We write no zeros into text, so from here on they are what was lost.
+    nul_from: Option<u64>,
     pub(crate) power_was_cut: bool,
     pub(crate) has_ids: bool,
     /// Half of it is none of it.
@@ -331,7 +341,7 @@ impl Base {
             records: self.mark.records,
             sequence: self.mark.sequence,
             first_row_kept_max: spec.record_bytes_max,
-            nul_from: self.power_was_cut.then_some(self.synced),
+            nul_from: self.nul_from,
             strict: false,
             columns: self.columns,
         };
@@ -339,10 +349,18 @@ impl Base {
     }
 }
 
+/// Whether what the page cache says need not be what is on the disk.
+pub(crate) fn is_in_doubt(state: &State, same_boot: bool) -> bool {
+    // Whether the host died between a failed sync and the word about it, only the disk can tell. After another boot there
+    // is no page cache that could hide it.
+    state.latched || (state.open && state.syncing && same_boot)
+}
+
 /// Whether the disk can be believed to hold what was written.
 fn check_syncs(
     path: &Path,
     storage: &dyn Storage,
+    checkpoint: &mut Checkpoint,
     state: &State,
     same_boot: bool,
     bytes: u64,
@@ -350,11 +368,13 @@ fn check_syncs(
     if state.latched {
         return Err(OpenError::SyncFailed { path: path.to_owned(), synced: state.synced.at });
     }
-    // Whether the host died between a failed sync and the word about it, only the disk can tell. After another boot there
-    // is no page cache that could hide it.
-    if !(state.open && state.syncing && same_boot) {
+    if !is_in_doubt(state, same_boot) {
         return Ok(());
     }
+    sync_or_latch(path, storage, || {
+        checkpoint.write(&State { latched: true, ..state.clone() })?;
+        checkpoint.sync()
+    })?;
     let from = state.synced.at.min(bytes);
     let verified = verify_disk(storage, from, bytes, |_| {}).map_err(io_error("read, past the page cache,", path))?;
     match verified {
@@ -363,7 +383,23 @@ fn check_syncs(
     }
 }
 
-/// Syncs the file, then compares what the page cache says with what the disk holds. Answers the first byte that differs.
+/// Syncs a file. The system tells of a failure once: whoever tried again would be told that all is well. So it is noted,
+/// as it is in the middle of a run.
+pub(crate) fn sync_or_latch(
+    path: &Path,
+    storage: &dyn Storage,
+    latch: impl FnOnce() -> io::Result<()>,
+) -> Result<(), OpenError> {
+    uninterrupted(|| storage.sync()).map_err(|source| {
+        if let Err(error) = latch() {
+            tracing::warn!(path = %path.display(), %error, "that a sync has failed could not be noted beside the file");
+        }
+        io_error("sync", path)(source)
+    })
+}
+
+/// Compares what the page cache says of a file that has been synced with what the disk holds. Answers the first byte that
+/// differs.
 pub(crate) fn verify_disk(
     storage: &dyn Storage,
     from: u64,
@@ -371,7 +407,6 @@ pub(crate) fn verify_disk(
     mut progress: impl FnMut(u64),
 ) -> io::Result<Option<u64>> {
     const CHUNK_BYTES: usize = 1 << 20;
-    uninterrupted(|| storage.sync())?;
     let (mut cached, mut on_disk) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
     let mut at = from;
     while at < to {

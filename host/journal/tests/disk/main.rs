@@ -5,6 +5,7 @@ mod deaths;
 mod double;
 mod faults;
 mod groups;
+mod lost_pages;
 mod outsiders;
 mod power;
 mod script;
