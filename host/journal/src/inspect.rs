@@ -13,9 +13,9 @@ use crate::identity::{Birth, Registration};
 use crate::ids::{Ids, IdsError};
 use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, says_fenced, vouch};
 use crate::reader::detect;
-use crate::recover::{Base, Known, is_in_doubt, sync_or_latch, verify_disk};
+use crate::recover::{Base, Known, is_in_doubt, sync_or_latch};
 use crate::scan::{self, Fault, FormatKind, Found, Oddities, Scan, Start};
-use crate::storage::{Access, Disk, Held, Lock, Status, Storage, uninterrupted};
+use crate::storage::{Access, Disk, Held, Lock, Status, Storage, uninterrupted, verify_disk};
 use crate::tail;
 
 /// What is beside a file.
@@ -226,7 +226,8 @@ pub fn check(
         Some((ids, there)) => {
             let checked = ids.check(&*held.storage, path, 0, found.end).map_err(ids_error(path))?;
             let missing = base.mark.ids.saturating_sub(ids.count_to(base.mark.at));
-            Some(IdsFound { fitting: checked.kept, without_records: checked.dropped, damaged: there.damaged, missing })
+            let damaged = there.damaged + base.lost_entries(there);
+            Some(IdsFound { fitting: checked.kept, without_records: checked.dropped, damaged, missing })
         }
         None => None,
     };
@@ -343,7 +344,8 @@ pub fn repair(
         false => None,
     };
     if let Some((ids, _)) = &mut ids {
-        ids.sync().map_err(ids_error(path))?;
+        let synced = if base.in_doubt { ids.sync_in_doubt(disk) } else { ids.sync() };
+        synced.map_err(ids_error(path))?;
     }
     let ids = ids.map(|(ids, _)| (ids.count(), ids_dropped));
     match state {
@@ -569,6 +571,12 @@ fn sync_in_doubt(disk: &dyn Disk, path: &Path, held: &InHand, state: &State) -> 
 /// The disk holds what was written: the file may be opened again. It is read from the last sync on then, so that opening it
 /// finds whatever else there is to find.
 fn lift(disk: &dyn Disk, path: &Path, held: &InHand, state: &State) -> Result<(), OpenError> {
+    // The sync that failed may have been that of the ids.
+    if let Some((mut ids, found)) = open_ids_as_they_are(disk, path, held)?
+        && !found.foreign
+    {
+        ids.sync_in_doubt(disk).map_err(ids_error(path))?;
+    }
     let state = State { open: false, syncing: false, latched: false, latest: state.synced, ..state.clone() };
     let checkpoint_path = beside(path, CHECKPOINT);
     write_checkpoint(disk, path, &held.status, &state).map_err(io_error("write", &checkpoint_path))
@@ -582,14 +590,22 @@ fn ids_path(path: &Path) -> PathBuf {
     beside(path, IDS)
 }
 
-/// The ids of the file, which is whole up to `end`, if it has any; and how many entries are damaged.
-fn open_ids(disk: &dyn Disk, path: &Path, held: &InHand, end: u64) -> Result<Option<(Ids, u64)>, OpenError> {
+/// The ids of the file, if it has any, and what is to be said of them.
+fn open_ids_as_they_are(
+    disk: &dyn Disk,
+    path: &Path,
+    held: &InHand,
+) -> Result<Option<(Ids, crate::ids::IdsFound)>, OpenError> {
     let ids_path = ids_path(path);
     if disk.look(&ids_path).map_err(io_error("examine", &ids_path))?.is_none() {
         return Ok(None);
     }
-    let opened = Ids::open(disk, &ids_path, &held.status, held.status.mode & 0o666).map_err(ids_error(path))?;
-    let (mut ids, found) = opened;
+    Ids::open(disk, &ids_path, &held.status, held.status.mode & 0o666).map(Some).map_err(ids_error(path))
+}
+
+/// The ids of the file, which is whole up to `end`, if it has any; and how many entries are damaged.
+fn open_ids(disk: &dyn Disk, path: &Path, held: &InHand, end: u64) -> Result<Option<(Ids, u64)>, OpenError> {
+    let Some((mut ids, found)) = open_ids_as_they_are(disk, path, held)? else { return Ok(None) };
     if found.foreign {
         ids.adopt(disk, &*held.storage, path, &held.status, end).map_err(ids_error(path))?;
     }

@@ -12,6 +12,7 @@
 //! | half of a batch | moved to `<file>.torn`, from the start of the batch |
 //! | damage that no crash explains (before the last sync; a bad frame while no power was cut) | refused |
 //! | a sync had failed | refused, until the file was checked |
+//! | ids, and the host died while it synced | compared with what the disk holds, and written anew if they differ |
 //! | fences were given out, and the floor is lost | derived from the frames, or refused in a text format |
 
 use std::io;
@@ -27,7 +28,7 @@ use crate::open::{
     CHECKPOINT, CheckpointUse, FileSpec, IDS, IdsReport, IfExists, OpenReport, beside, io_error, says_fenced, says_ours,
 };
 use crate::scan::{self, FormatKind, Found, Scan, Start};
-use crate::storage::{Disk, Held, Status, Storage, read_exact_at, uninterrupted};
+use crate::storage::{Disk, Held, Status, Storage, uninterrupted, verify_disk};
 use crate::tail;
 
 /// A file that ends on a whole record, and what is known of it.
@@ -149,8 +150,9 @@ pub(crate) fn settle(
     if let Some((_, entries)) = &ids {
         // What a power cut may have done to entries that were not synced, it has done.
         let excused = base.power_was_cut && entries.damaged_before.is_some_and(|at| at >= base.synced);
-        if entries.damaged > 0 && !excused {
-            let reason = format!("{} entries are damaged", entries.damaged);
+        let damaged = entries.damaged + base.lost_entries(entries);
+        if damaged > 0 && !excused {
+            let reason = format!("{damaged} entries are damaged");
             return Err(OpenError::Ids { path: path.clone(), reason });
         }
     }
@@ -175,6 +177,9 @@ pub(crate) fn settle(
         if ids.count_to(trusted) < base.mark.ids {
             let reason = format!("{} are missing", base.mark.ids - ids.count_to(trusted));
             return Err(OpenError::Ids { path: path.clone(), reason });
+        }
+        if base.in_doubt {
+            ids.sync_in_doubt(disk).map_err(|error| ids_error(path, &error))?;
         }
         report.ids = Some(IdsReport { known: ids.count(), dropped: before - ids.count() });
     }
@@ -289,6 +294,7 @@ impl<'a> Known<'a> {
             columns: None,
             nul_from: None,
             power_was_cut: false,
+            in_doubt: false,
             has_ids: false,
             batch: None,
             used,
@@ -309,6 +315,7 @@ impl<'a> Known<'a> {
             columns: (state.columns > 0 && mark.at > 0).then_some(state.columns),
             nul_from: Some(state.synced.at),
             power_was_cut: !self.same_boot,
+            in_doubt,
             has_ids: state.ids,
             batch: match state.batch {
                 Some(batch) if batch.fits(storage, bytes)? => Some(batch),
@@ -328,6 +335,8 @@ pub(crate) struct Base {
     /// We write no zeros into text, so from here on they are what was lost.
     nul_from: Option<u64>,
     pub(crate) power_was_cut: bool,
+    /// Whether a sync may have failed.
+    pub(crate) in_doubt: bool,
     pub(crate) has_ids: bool,
     /// Half of it is none of it.
     pub(crate) batch: Option<Batch>,
@@ -335,6 +344,11 @@ pub(crate) struct Base {
 }
 
 impl Base {
+    /// How many ids at the end of the sidecar a failed sync has lost.
+    pub(crate) fn lost_entries(&self, found: &IdsFound) -> u64 {
+        if self.in_doubt && !self.power_was_cut { found.torn_entries() } else { 0 }
+    }
+
     fn scan(&self, storage: &dyn Storage, spec: &FileSpec, to: u64) -> io::Result<Found> {
         let start = Start {
             offset: self.mark.at,
@@ -396,37 +410,6 @@ pub(crate) fn sync_or_latch(
         }
         io_error("sync", path)(source)
     })
-}
-
-/// Compares what the page cache says of a file that has been synced with what the disk holds. Answers the first byte that
-/// differs.
-pub(crate) fn verify_disk(
-    storage: &dyn Storage,
-    from: u64,
-    to: u64,
-    mut progress: impl FnMut(u64),
-) -> io::Result<Option<u64>> {
-    const CHUNK_BYTES: usize = 1 << 20;
-    let (mut cached, mut on_disk) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
-    let mut at = from;
-    while at < to {
-        let len = CHUNK_BYTES.min(usize::try_from(to - at).unwrap_or(usize::MAX));
-        read_exact_at(storage, &mut cached[..len], at)?;
-        let mut got = 0;
-        while got < len {
-            match uninterrupted(|| storage.read_disk_at(&mut on_disk[got..len], at + got as u64))? {
-                0 => break,
-                more => got += more,
-            }
-        }
-        let same = cached[..len].iter().zip(&on_disk[..got]).take_while(|(ours, theirs)| ours == theirs).count();
-        if same < len {
-            return Ok(Some(at + same as u64));
-        }
-        at += len as u64;
-        progress(at - from);
-    }
-    Ok(None)
 }
 
 /// Checks the first row of a csv file.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lockkeeper_journal::inspect::{self, RepairSpec, Verdict};
 use lockkeeper_journal::storage::{Access, Disk};
-use lockkeeper_journal::{AppendFile, FormatKind, OpenError, unguarded};
+use lockkeeper_journal::{AppendFile, AppendOptions, FormatKind, OpenError, RecordId, unguarded};
 use rustix::io::Errno;
 
 use crate::double::{Fault, Kind, Machine};
@@ -167,5 +167,83 @@ fn zeros_in_a_file_that_was_taken_over_are_not_taken_for_what_a_host_lost() {
     for machine in [machine, synced] {
         let (_file, report) = open_at(&machine, LINES).expect("it is whole");
         assert_eq!(report.torn, None);
+    }
+}
+
+/// The sync of the ids that had failed was forgotten once the data had been compared with the disk. An id that had never
+/// reached it was known as long as the page cache was there; after a power cut its record was appended a second time. Now
+/// ids that the disk does not hold are written anew before a latch is lifted, and by who opens or repairs the file.
+#[test]
+fn an_id_whose_sync_failed_is_on_the_disk_before_the_file_is_trusted_again() {
+    let mut states = 0;
+    for flavour in FLAVOURS.into_iter().filter(|flavour| flavour.ids) {
+        for then in ["check", "open", "repair"] {
+            let machine = machine();
+            let (file, _) = open_at(&machine, flavour).expect("it can be opened");
+            file.sync().wait().expect("the disk is healthy");
+            file.append(&flavour.record(0), unguarded).expect("it can be appended to");
+            file.sync().wait().expect("the disk is healthy");
+            let options = AppendOptions { id: Some(RecordId::of(b"a")), ..AppendOptions::default() };
+            let append = |file: &AppendFile| {
+                let encoded = file.encode(&flavour.record(1)).expect("it is a record");
+                file.commit_with(&encoded, &options, unguarded).expect("it can be appended to")
+            };
+            append(&file);
+            machine.inject(Fault::fail(Errno::IO).on(&[Kind::Sync]).of(".ids.new"));
+            if then == "open" {
+                machine.inject(Fault::death(0).on(&[Kind::WriteAt]).of(".checkpoint"));
+            }
+            file.sync().wait().expect_err("the sync failed");
+            drop(file);
+            match then {
+                "check" => {
+                    let report = check(&machine);
+                    assert!(report.was_in_doubt && report.verdict() == Verdict::Whole, "{report:?}");
+                }
+                "repair" => drop(repair(&machine, false).expect("it can be repaired")),
+                _ => {}
+            }
+            let (file, _) = open_at(&machine, flavour).expect("it is whole");
+            let repeated = append(&file);
+            assert!(repeated.repeated, "{then}");
+            file.synced(&repeated).wait().expect("the disk is healthy");
+            let content = machine.read(OUT).expect("it is there");
+            for cut in machine.power_cuts(200) {
+                let (file, _) = open_at(&cut.machine, flavour).unwrap_or_else(|error| panic!("{then}: {error}\n{cut}"));
+                assert!(append(&file).repeated, "{then}\n{cut}");
+                assert_eq!(cut.machine.read(OUT).as_ref(), Some(&content), "{then}\n{cut}");
+                states += 1;
+            }
+        }
+    }
+    println!("{states} states");
+}
+
+/// Where the page cache has dropped them already nobody knows which ids they were, so the file is refused until a repair.
+#[test]
+fn ids_that_are_lost_and_dropped_from_the_page_cache_are_missed() {
+    for flavour in FLAVOURS.into_iter().filter(|flavour| flavour.ids) {
+        for dies in [false, true] {
+            let machine = machine();
+            let (file, _) = open_at(&machine, flavour).expect("it can be opened");
+            file.append(&flavour.record(0), unguarded).expect("it can be appended to");
+            file.sync().wait().expect("the disk is healthy");
+            let options = AppendOptions { id: Some(RecordId::of(b"a")), ..AppendOptions::default() };
+            let encoded = file.encode(&flavour.record(1)).expect("it is a record");
+            file.commit_with(&encoded, &options, unguarded).expect("it can be appended to");
+            machine.inject(Fault::fail(Errno::IO).on(&[Kind::Sync]).of(".ids.new"));
+            if dies {
+                machine.inject(Fault::death(0).on(&[Kind::WriteAt]).of(".checkpoint"));
+            }
+            file.sync().wait().expect_err("the sync failed");
+            drop(file);
+            machine.drop_caches();
+            let report = check(&machine);
+            assert!(matches!(report.refused, Some(OpenError::Ids { .. })), "{report:?}");
+            let error = open_at(&machine, flavour).expect_err("an id is lost");
+            assert!(matches!((dies, &error), (false, OpenError::SyncFailed { .. }) | (true, OpenError::Ids { .. })), "{error}");
+            repair(&machine, false).expect("it can be repaired");
+            open_at(&machine, flavour).expect("it was repaired");
+        }
     }
 }
