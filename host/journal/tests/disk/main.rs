@@ -8,5 +8,6 @@ mod groups;
 mod lost_pages;
 mod outsiders;
 mod power;
+mod power_after_faults;
 mod script;
 mod selftest;

@@ -271,6 +271,15 @@ impl Told {
         self.entries = entries;
     }
 
+    /// What failed last may come back with a power cut, until something else is written in its place.
+    pub(crate) fn doubt_the_last_refusals(&mut self) {
+        let held = |entry: &Entry| matches!(entry.said, Said::Written | Said::Synced | Said::Forsaken);
+        let last = self.entries.iter().rposition(held).map_or(0, |last| last + 1);
+        for entry in self.entries[last..].iter_mut().filter(|entry| entry.said == Said::Refused) {
+            entry.said = Said::Nothing;
+        }
+    }
+
     fn upgrade(&mut self, from: &[Said], to: Said) {
         self.entries.iter_mut().filter(|entry| from.contains(&entry.said)).for_each(|entry| entry.said = to);
     }
