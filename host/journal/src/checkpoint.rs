@@ -184,11 +184,16 @@ impl Checkpoint {
         };
         let (stood, best) = read(&*storage)?;
         let (generation, slot) = best.map_or((0, None), |(generation, slot)| (generation, Some(slot)));
-        // Whether the last slot was synced nobody knows, and it must not be lost.
-        if slot.is_some() {
-            uninterrupted(|| storage.sync())?;
-        }
-        Ok((Checkpoint { storage, generation, slot, durable: slot, syncing: Vec::new() }, stood))
+        // Whether the last slot was synced nobody knows, and it must not be lost. Nor does a sync tell: after one that has
+        // failed the next one ends well, and the slot is in the page cache alone. So the disk says which slot it holds.
+        let durable = match slot {
+            Some(_) => {
+                uninterrupted(|| storage.sync())?;
+                read_disk(&*storage)?.map(|(_, slot)| slot)
+            }
+            None => None,
+        };
+        Ok((Checkpoint { storage, generation, slot, durable, syncing: Vec::new() }, stood))
     }
 
     /// Writes the next state. It survives the host; power loss only after a sync.
@@ -236,28 +241,52 @@ impl Checkpoint {
     }
 }
 
+/// A generation and its slot.
+type Best = Option<(u64, u64)>;
+
 /// What counts, and its generation and slot.
-fn read(storage: &dyn Storage) -> io::Result<(Stood, Option<(u64, u64)>)> {
-    let len = storage.status()?.len;
+fn read(storage: &dyn Storage) -> io::Result<(Stood, Best)> {
+    let mut bytes = vec![0; bytes_of_interest(storage)?];
+    read_exact_at(storage, &mut bytes, 0)?;
+    Ok(judge(&bytes))
+}
+
+/// What would count if the page cache were gone.
+fn read_disk(storage: &dyn Storage) -> io::Result<Best> {
+    let mut bytes = vec![0; bytes_of_interest(storage)?];
+    let mut got = 0;
+    while got < bytes.len() {
+        match uninterrupted(|| storage.read_disk_at(&mut bytes[got..], got as u64))? {
+            0 => break,
+            more => got += more,
+        }
+    }
+    Ok(judge(&bytes[..got]).1)
+}
+
+fn bytes_of_interest(storage: &dyn Storage) -> io::Result<usize> {
+    let len = uninterrupted(|| storage.status())?.len.min(SLOTS * SLOT_STRIDE);
+    Ok(usize::try_from(len).expect("a few slots are small"))
+}
+
+fn judge(bytes: &[u8]) -> (Stood, Best) {
     let mut best: Option<(u64, u64, State)> = None;
     let mut anything = false;
-    for slot in 0..SLOTS {
-        let from = slot * SLOT_STRIDE;
-        let there = len.saturating_sub(from).min(SLOT_BYTES as u64);
-        let mut bytes = vec![0; usize::try_from(there).expect("a slot is small")];
-        read_exact_at(storage, &mut bytes, from)?;
+    let stride = usize::try_from(SLOT_STRIDE).expect("it is small");
+    for (slot, bytes) in (0..).zip(bytes.chunks(stride)) {
+        let bytes = &bytes[..bytes.len().min(SLOT_BYTES)];
         anything |= bytes.iter().any(|&byte| byte != 0);
-        if let Some((generation, state)) = parse(&bytes)
+        if let Some((generation, state)) = parse(bytes)
             && best.as_ref().is_none_or(|(other, ..)| *other < generation)
         {
             best = Some((generation, slot, state));
         }
     }
-    Ok(match best {
+    match best {
         Some((generation, slot, state)) => (Stood::State(state), Some((generation, slot))),
         None if anything => (Stood::Unreadable, None),
         None => (Stood::Nothing, None),
-    })
+    }
 }
 
 fn text(generation: u64, state: &State) -> Vec<u8> {

@@ -1,9 +1,11 @@
 //! The power is cut after something has failed: what was acknowledged since is there all the same.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use lockkeeper_journal::{AppendOptions, FormatKind, RecordId, unguarded};
 use rustix::io::Errno;
 
-use crate::double::{Fault, Kind, Machine};
+use crate::double::{Fault, Kind, Machine, Random};
 use crate::script::{FLAVOURS, Flavour, OUT, machine, open_at};
 
 /// In every state that a power cut may leave, the file begins with what was acknowledged as synced.
@@ -119,6 +121,47 @@ fn the_end_of_a_refused_record_is_not_read_behind_the_next_one_after_a_power_cut
                 let now = cut.machine.read(OUT).expect("it is there");
                 assert!(content.starts_with(&now), "{flavour:?}, {then}: {report:?}\n{cut}");
                 states += 1;
+            }
+        }
+    }
+    println!("{states} states");
+}
+
+/// Whoever opened a file after a sync of its checkpoint had failed synced it once more, was told that all is well, and wrote
+/// over the last slot that the disk did hold. Now the disk is asked which one that is.
+#[test]
+fn a_checkpoint_whose_sync_failed_is_not_taken_for_durable_by_who_opens_the_file_next() {
+    let (mut states, mut random) = (0, Random::new(3));
+    for flavour in FLAVOURS {
+        // Each reservation is in another slot than the one before.
+        for (reservations, nth) in (2..4).flat_map(|reservations| [(reservations, 1), (reservations, 2)]) {
+            let machine = machine();
+            let (file, _) = open_at(&machine, flavour).expect("it can be opened");
+            file.append(&flavour.record(0), unguarded).expect("the disk is healthy");
+            file.sync().wait().expect("the disk is healthy");
+            for reservation in 1..=reservations {
+                file.reserve_fences(10 * reservation).expect("the disk is healthy");
+            }
+            machine.kill_all();
+            drop(file);
+            machine.inject(Fault::fail(Errno::IO).on(&[Kind::Sync]).of(".checkpoint").nth(nth));
+            open_at(&machine, flavour).expect_err("the sync failed");
+            let synced = machine.read_synced(OUT).expect("it is there");
+            let moments = Arc::new(Mutex::new(Vec::new()));
+            let sink = moments.clone();
+            machine.watch(move |machine, _| {
+                sink.lock().unwrap_or_else(PoisonError::into_inner).push(machine.snapshot());
+            });
+            let _file = open_at(&machine, flavour).expect("the disk is healthy");
+            for moment in moments.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                // At random, since a slot is text at its start and spaces behind: few of its halves are not whole.
+                for _ in 0..20 {
+                    let cut = moment.power_cut(&mut random);
+                    let (_, report) = open_at(&cut.machine, flavour).unwrap_or_else(|error| panic!("{error}\n{cut}"));
+                    assert_eq!(report.floor, 10 * reservations, "{flavour:?}\n{cut}");
+                    assert_eq!(cut.machine.read(OUT).as_ref(), Some(&synced), "{flavour:?}\n{cut}");
+                    states += 1;
+                }
             }
         }
     }
