@@ -334,7 +334,8 @@ pub fn repair(
         }
     }
     let end = found.end;
-    let keep = |state: &State| write_checkpoint(disk, path, &held.status, state).map_err(io_error("write", &checkpoint_path));
+    let keep =
+        |state: &State| write_checkpoint(disk, path, &held.status, state).map_err(io_error("write", &checkpoint_path));
     // Should the sync below fail, the next one must not be believed: that it was under way is noted first.
     if let Some(state) = state {
         keep(&State { floor, open: true, syncing: true, ..state.clone() })?;
@@ -558,8 +559,7 @@ fn earlier_cut(base: &Base, found: &Found, ids: Option<&Ids>) -> Option<(u64, St
 /// Whoever opens the file takes up from there.
 fn write_checkpoint(disk: &dyn Disk, path: &Path, status: &Status, state: &State) -> std::io::Result<()> {
     let (mut checkpoint, _) = Checkpoint::open(disk, &beside(path, CHECKPOINT), status.mode & 0o666)?;
-    checkpoint.write(state)?;
-    checkpoint.sync()
+    checkpoint.write_durably(state)
 }
 
 /// Syncs a file in doubt, before it is read past the page cache.

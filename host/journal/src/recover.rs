@@ -385,10 +385,7 @@ fn check_syncs(
     if !is_in_doubt(state, same_boot) {
         return Ok(());
     }
-    sync_or_latch(path, storage, || {
-        checkpoint.write(&State { latched: true, ..state.clone() })?;
-        checkpoint.sync()
-    })?;
+    sync_or_latch(path, storage, || checkpoint.write_durably(&State { latched: true, ..state.clone() }))?;
     let from = state.synced.at.min(bytes);
     let verified = verify_disk(storage, from, bytes, |_| {}).map_err(io_error("read, past the page cache,", path))?;
     match verified {

@@ -1,5 +1,6 @@
 //! The power is cut after something has failed: what was acknowledged since is there all the same.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lockkeeper_journal::{AppendOptions, FormatKind, RecordId, unguarded};
@@ -160,6 +161,66 @@ fn a_checkpoint_whose_sync_failed_is_not_taken_for_durable_by_who_opens_the_file
                     let (_, report) = open_at(&cut.machine, flavour).unwrap_or_else(|error| panic!("{error}\n{cut}"));
                     assert_eq!(report.floor, 10 * reservations, "{flavour:?}\n{cut}");
                     assert_eq!(cut.machine.read(OUT).as_ref(), Some(&synced), "{flavour:?}\n{cut}");
+                    states += 1;
+                }
+            }
+        }
+    }
+    println!("{states} states");
+}
+
+/// Linux tells of a failed write-back once for each open file. Of two reservations at the same time one was told, and the
+/// other answered that its fences were safe. Now it writes and syncs anew.
+#[test]
+fn a_reservation_beside_one_that_failed_holds_through_a_power_cut() {
+    let flavour = Flavour { format: FormatKind::Lines, ids: false };
+    let mut beside = 0;
+    for _ in 0..60 {
+        let machine = machine();
+        let (file, _) = open_at(&machine, flavour).expect("it can be opened");
+        file.reserve_fences(10).expect("the disk is healthy");
+        machine.inject(Fault::fail(Errno::IO).on(&[Kind::Sync]).of(".checkpoint"));
+        let gate = machine.gate(Kind::Sync);
+        let second = std::thread::scope(|threads| {
+            let first = threads.spawn(|| file.reserve_fences(200));
+            gate.wait_for(1);
+            let second = threads.spawn(|| file.reserve_fences(150));
+            // Whichever way they meet it has to hold; mostly the second one has begun by now.
+            (0..200).for_each(|_| std::thread::yield_now());
+            gate.pass(1);
+            drop(gate);
+            first.join().expect("it ends").expect_err("the sync failed");
+            second.join().expect("it ends")
+        });
+        second.expect("its own sync is well");
+        let (_, report) = open_at(&machine.cut_to_synced(), flavour).expect("it is whole");
+        assert!(report.floor >= 150, "{}", report.floor);
+        beside += usize::from(report.floor == 200);
+    }
+    println!("{beside} of 60 had begun beside the other");
+}
+
+/// A fence that was not reserved stood in the page cache alone, also when its record had been acknowledged as synced: after a
+/// power cut an older one could write again.
+#[test]
+fn a_fence_that_was_not_reserved_is_as_durable_as_its_record() {
+    let mut states = 0;
+    for flavour in FLAVOURS {
+        for reserved in [None, Some(100)] {
+            let machine = machine();
+            let (file, _) = open_at(&machine, flavour).expect("it can be opened");
+            file.append(&flavour.record(0), || Ok::<_, Infallible>(Some(7))).expect("the disk is healthy");
+            file.sync().wait().expect("the disk is healthy");
+            if let Some(end) = reserved {
+                file.reserve_fences(end).expect("the disk is healthy");
+            }
+            for n in 1..4 {
+                let appended = file.append(&flavour.record(n), || Ok::<_, Infallible>(Some(500 + n / 2)));
+                let appended = appended.expect("the disk is healthy");
+                file.synced(&appended).wait().expect("the disk is healthy");
+                for cut in machine.power_cuts(300) {
+                    let (_, report) = open_at(&cut.machine, flavour).expect("it is whole");
+                    assert_eq!(report.floor, 500 + n / 2, "{flavour:?}\n{cut}");
                     states += 1;
                 }
             }

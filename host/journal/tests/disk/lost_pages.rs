@@ -241,7 +241,10 @@ fn ids_that_are_lost_and_dropped_from_the_page_cache_are_missed() {
             let report = check(&machine);
             assert!(matches!(report.refused, Some(OpenError::Ids { .. })), "{report:?}");
             let error = open_at(&machine, flavour).expect_err("an id is lost");
-            assert!(matches!((dies, &error), (false, OpenError::SyncFailed { .. }) | (true, OpenError::Ids { .. })), "{error}");
+            assert!(
+                matches!((dies, &error), (false, OpenError::SyncFailed { .. }) | (true, OpenError::Ids { .. })),
+                "{error}"
+            );
             repair(&machine, false).expect("it can be repaired");
             open_at(&machine, flavour).expect("it was repaired");
         }

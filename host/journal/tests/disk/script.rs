@@ -600,7 +600,10 @@ impl Run {
                     assert!(same, "it is not on the disk");
                 }
                 assert_eq!(before, self.told().entries.len());
-                self.told().upgrade(&[Said::Buffered, Said::Written], Said::Synced);
+                let mut told = self.told();
+                told.upgrade(&[Said::Buffered, Said::Written], Said::Synced);
+                // The fence of a record is as durable as the record.
+                told.reserved = told.reserved.max(told.fence);
             }
             Err(error) => self.fail(&error),
         }
