@@ -84,6 +84,17 @@ pub(crate) fn settle(
     }
     if bytes == 0 || spec.if_exists == IfExists::Replace {
         let mut dropped = 0;
+        // What the frames say of fences nobody knows once they are gone.
+        let is_framed = known.fits_file && known.state.is_some_and(|state| state.kind == FormatKind::Framed);
+        if bytes > 0 && spec.format.kind() == FormatKind::Framed && (is_framed || is_floor_lost) {
+            let read = io_error("read", path);
+            let base = known.base(&**storage, FormatKind::Framed, bytes).map_err(&read)?;
+            let found = base.scan(&**storage, spec, bytes).map_err(&read)?;
+            if is_floor_lost && found.fault.is_some() {
+                return Err(OpenError::FloorLost { path: path.clone(), checkpoint: checkpoint_path });
+            }
+            state.floor = found.fence_max;
+        }
         // Before the ids are: ids without records are dropped by the next opening, records without ids would stay.
         if bytes > 0 {
             uninterrupted(|| storage.truncate(0)).map_err(io_error("empty", path))?;
@@ -100,7 +111,7 @@ pub(crate) fn settle(
         }
         // Whoever emptied it, a floor never goes back.
         if let Some(known) = known.state {
-            state.floor = known.floor;
+            state.floor = state.floor.max(known.floor);
         }
         report.floor = state.floor;
         report.ids = ids.as_ref().map(|(ids, _)| IdsReport { known: ids.count(), dropped });

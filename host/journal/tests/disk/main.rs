@@ -9,5 +9,6 @@ mod lost_pages;
 mod outsiders;
 mod power;
 mod power_after_faults;
+mod replaced;
 mod script;
 mod selftest;
