@@ -98,6 +98,8 @@ pub(crate) fn settle(
         // Before the ids are: ids without records are dropped by the next opening, records without ids would stay.
         if bytes > 0 {
             uninterrupted(|| storage.truncate(0)).map_err(io_error("empty", path))?;
+            // A power cut would bring it back, and with it whatever of it is a record.
+            uninterrupted(|| storage.sync()).map_err(io_error("sync", path))?;
             report.replaced_bytes = bytes;
         }
         match &mut ids {
