@@ -557,6 +557,19 @@ impl Ids {
         Ok(self.judge(data, data_path, trusted, end)?.1)
     }
 
+    /// Knows from now on what [`reconcile`](Ids::reconcile) would keep, and leaves the sidecar as it is.
+    pub(crate) fn assume_reconciled(
+        &mut self,
+        data: &dyn Storage,
+        data_path: &Path,
+        trusted: u64,
+        end: u64,
+    ) -> Result<(), IdsError> {
+        assert_eq!(self.health, Health::ReadOnly, "what may be written is reconciled in earnest");
+        self.known = self.judge(data, data_path, trusted, end)?.0;
+        Ok(())
+    }
+
     fn judge(
         &self,
         data: &dyn Storage,

@@ -190,10 +190,20 @@ pub fn check(
     let mut found = scan_all(&held, path, known.ours, Strictness::Strict, bytes, |done| progress(done, bytes))?;
     let mut damage = damage(path, &base, &found, bytes);
     let mut torn = (found.end < bytes).then(|| torn_reason(&found));
-    let looked = Ids::look(disk, &ids_path(path), &held.status).map_err(ids_error(path))?;
+    let mut looked = Ids::look(disk, &ids_path(path), &held.status).map_err(ids_error(path))?;
+    // An entry that the data does not bear out covers none of it.
+    let assume = |looked: &mut Option<(Ids, crate::ids::IdsFound)>, end| match looked {
+        Some((ids, there)) => {
+            let trusted = if there.foreign { 0 } else { base.mark.at };
+            ids.assume_reconciled(&*held.storage, path, trusted, end).map_err(ids_error(path))
+        }
+        None => Ok(()),
+    };
+    assume(&mut looked, found.end)?;
     if let Some((end, reason)) = earlier_cut(&base, &found, looked.as_ref().map(|(ids, _)| ids)) {
         found = scan_all(&held, path, known.ours, Strictness::Strict, end, |_| {})?;
         torn = Some(reason);
+        assume(&mut looked, found.end)?;
     }
     if damage.is_none() && found.end < bytes && !known.ours {
         damage = Some(foreign_tail(path, &found, bytes));

@@ -1,6 +1,7 @@
 //! The append file on a disk in memory, which fails, dies and loses power where a test wants it to.
 
 mod after_faults;
+mod check_agrees;
 mod deaths;
 mod double;
 mod faults;
