@@ -305,7 +305,7 @@ impl<'a> Known<'a> {
             mark: Mark::START,
             synced: 0,
             columns: None,
-            nul_from: None,
+            nul_from: self.ours.then_some(0),
             power_was_cut: false,
             in_doubt: false,
             has_ids: false,

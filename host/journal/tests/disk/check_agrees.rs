@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use lockkeeper_journal::inspect::{self, Verdict};
 use lockkeeper_journal::storage::Disk;
-use lockkeeper_journal::{AppendOptions, RecordId, unguarded};
+use lockkeeper_journal::{AppendOptions, FormatKind, OpenError, RecordId, unguarded};
 
-use crate::script::{FLAVOURS, OUT, machine, open_at};
+use crate::script::{FLAVOURS, OUT, TORN, machine, open_at};
 
 /// Ids that the data does not bear out counted as if they covered it, so that a check called whole what was then cut.
 #[test]
@@ -43,4 +43,34 @@ fn a_check_after_a_power_cut_keeps_what_opening_the_file_keeps() {
         }
     }
     println!("{states} states");
+}
+
+/// Without a checkpoint an end of zeros and a newline was a record to who opened the file, and damage to who checked it.
+#[test]
+fn zeros_in_a_file_of_ours_without_its_checkpoint_are_damage_to_all() {
+    for flavour in FLAVOURS.into_iter().filter(|flavour| flavour.format != FormatKind::Framed && !flavour.ids) {
+        for meddle in ["gone", "unreadable", "stale"] {
+            let machine = machine();
+            let (file, _) = open_at(&machine, flavour).expect("it can be opened");
+            file.append(&flavour.record(0), unguarded).expect("it can be appended to");
+            drop(file);
+            machine.sync_all();
+            match meddle {
+                "gone" => machine.unlink("/data/out.checkpoint"),
+                "unreadable" => machine.put("/data/out.checkpoint", &[b'x'; 9_000]),
+                _ => {
+                    let end = machine.read(OUT).expect("it is there").len();
+                    machine.damage(OUT, end - 2, b"X");
+                }
+            }
+            machine.append(OUT, b"\0\0\0\0tail\n");
+            let before = machine.read(OUT);
+            let error = open_at(&machine, flavour).expect_err("it is damaged");
+            assert!(matches!(error, OpenError::Damaged { .. }), "{flavour:?}, {meddle}: {error}");
+            let disk: Arc<dyn Disk> = Arc::new(machine.host());
+            let checked = inspect::check(&disk, Path::new(OUT), None, |_, _| {}).expect("it can be read");
+            assert!(matches!(checked.refused, Some(OpenError::Damaged { .. })), "{checked:?}");
+            assert_eq!((machine.read(OUT), machine.read(TORN)), (before, None));
+        }
+    }
 }
