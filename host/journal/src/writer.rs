@@ -80,6 +80,8 @@ pub(crate) struct Writer {
     look_at_the_name: bool,
     /// Where the last record without an id ends, if the file has ids.
     unnamed_to: u64,
+    /// How often all ids were forgotten.
+    forgotten: u64,
     /// The checkpoint in which the reserved floor stands.
     floor_generation: u64,
     /// Whether something was cut off after a failed write, and the cut has not been synced since.
@@ -108,6 +110,8 @@ pub(crate) struct Target {
     pub(crate) ids: Option<(Arc<dyn Storage>, Changes)>,
     pub(crate) mark: Mark,
     pub(crate) end: u64,
+    /// How often all ids had been forgotten when it began.
+    forgotten: u64,
 }
 
 /// A checkpoint that is to be synced after the data.
@@ -144,6 +148,7 @@ impl Writer {
             set_aside_to: at,
             look_at_the_name: false,
             unnamed_to: 0,
+            forgotten: 0,
             floor_generation: 0,
             is_cut_unsynced: false,
             looked: None,
@@ -609,6 +614,9 @@ impl Writer {
         self.healthy(path)?;
         // First that there need not be any, so that a crash in between leaves nothing to be missed.
         (self.state.latest.ids, self.state.synced.ids) = (0, 0);
+        self.forgotten += 1;
+        // What is in the file stays, and no id stands for it any more.
+        self.unnamed_to = self.len;
         self.mark_durably().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
         match &mut self.ids {
             Some(ids) => ids
@@ -642,7 +650,7 @@ impl Writer {
         self.begin_syncs().map_err(io)?;
         let mark = Mark::of(&*self.storage, self.len, self.records, self.sequence, self.id_count()).map_err(io)?;
         let ids = self.ids.as_ref().filter(|ids| ids.is_dirty()).map(Ids::storage);
-        Ok(Target { storage: self.storage.clone(), ids, mark, end: self.len })
+        Ok(Target { storage: self.storage.clone(), ids, mark, end: self.len, forgotten: self.forgotten })
     }
 
     /// A sync has succeeded. Answers the checkpoint that is now to be synced, if it is time for that. After an error
@@ -662,7 +670,12 @@ impl Writer {
         }
         let behind = target.mark.at.saturating_sub(self.state.synced.at);
         let is_awaited = self.is_checkpoint_awaited();
-        let before = mem::replace(&mut self.state.synced, target.mark);
+        let mut mark = target.mark;
+        if target.forgotten != self.forgotten {
+            // Those that it counted were forgotten meanwhile, and would be missed.
+            mark.ids = 0;
+        }
+        let before = mem::replace(&mut self.state.synced, mark);
         if behind == 0 && !is_awaited {
             return Ok(None);
         }

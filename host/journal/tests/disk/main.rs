@@ -5,6 +5,7 @@ mod check_agrees;
 mod deaths;
 mod double;
 mod faults;
+mod forgotten;
 mod groups;
 mod lost_pages;
 mod outsiders;
