@@ -93,7 +93,7 @@ pub enum Lock {
 pub trait Held: Send + Sync + fmt::Debug {
     /// What this or an earlier holder has noted.
     fn mark(&self) -> Option<&str>;
-    /// Notes one line for the holders after this one; it replaces the former mark.
+    /// Notes one line for the holders after this one; it replaces the former mark, and survives power loss.
     fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError>;
 }
 

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lockkeeper_journal::{AppendOptions, FormatKind, RecordId, unguarded};
+use lockkeeper_journal::{AppendOptions, FormatKind, OpenError, RecordId, unguarded};
 use rustix::io::Errno;
 
 use crate::double::{Fault, Kind, Machine, Random};
@@ -227,4 +227,28 @@ fn a_fence_that_was_not_reserved_is_as_durable_as_its_record() {
         }
     }
     println!("{states} states");
+}
+
+/// That a file was written under fences stands in the lock file, so that the loss of its checkpoint is noticed. The word was
+/// never synced, so a power cut could take it: then the floor of a text file began at zero.
+#[test]
+fn that_there_were_fences_is_on_the_disk_before_they_are_given_out() {
+    for flavour in FLAVOURS.into_iter().filter(|flavour| flavour.format != FormatKind::Framed) {
+        for reserve in [true, false] {
+            let machine = machine();
+            machine.set(|settings| settings.notes_durable = false);
+            let (file, _) = open_at(&machine, flavour).expect("it can be opened");
+            match reserve {
+                true => file.reserve_fences(20).expect("the disk is healthy"),
+                false => {
+                    let append = file.append(&flavour.record(0), || Ok::<_, Infallible>(Some(7)));
+                    file.synced(&append.expect("the disk is healthy")).wait().map(drop).expect("the disk is healthy");
+                }
+            }
+            let cut = machine.cut_to_synced();
+            cut.unlink("/data/out.checkpoint");
+            let error = open_at(&cut, flavour).expect_err("the floor is lost");
+            assert!(matches!(error, OpenError::FloorLost { .. }), "{flavour:?}: {error}");
+        }
+    }
 }

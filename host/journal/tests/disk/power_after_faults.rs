@@ -40,6 +40,7 @@ const STEPS: [Step; 20] = [
 /// looked at; nothing if there was no operation to fail any more.
 fn cut_after_fault(flavour: Flavour, steps: &[Step], fault: &Fault, random: &mut Random, cuts: usize) -> Option<usize> {
     let machine = machine();
+    machine.set(|settings| settings.notes_durable = false);
     machine.inject(fault.clone());
     let mut run = Run::on(&machine, flavour);
     let moments = Arc::new(Mutex::new(Vec::new()));
