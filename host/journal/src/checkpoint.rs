@@ -25,7 +25,8 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::identity::Birth;
 use crate::scan::FormatKind;
@@ -123,7 +124,8 @@ impl Batch {
         Ok(Batch { from, to, tail: tail_before(storage, from)? })
     }
 
-    /// Whether it was begun in this file as it is now.
+    /// Whether it was begun in this file as it is now. What comes behind `from` is not compared: whether that is half of the
+    /// batch or a later record nobody can tell, so the word of a batch that failed must be gone before there is one.
     pub(crate) fn fits(&self, storage: &dyn Storage, len: u64) -> io::Result<bool> {
         Ok(self.from <= len && tail_before(storage, self.from)? == self.tail)
     }
@@ -144,10 +146,57 @@ pub(crate) struct Checkpoint {
     generation: u64,
     /// The slot that counts; none if there is none yet.
     slot: Option<u64>,
-    /// The last slot that has been synced.
-    durable: Option<u64>,
-    /// Generations and slots that are being synced.
-    syncing: Vec<(u64, u64)>,
+    /// The last generation that has been synced, and its slot.
+    durable: Option<(u64, u64)>,
+    /// Those that are being synced.
+    syncing: Vec<Begun>,
+    syncs: Arc<Syncs>,
+    /// How many syncs had failed when the slot was written.
+    failures_before: u64,
+}
+
+/// A sync that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    generation: u64,
+    slot: u64,
+    failures_before: u64,
+}
+
+/// The syncs of one sidecar, one at a time. Linux tells of a failed write-back once for each open file: of two syncs at the
+/// same time one is told, and the other ends well. So a sync proves something for what was written since the last failure.
+#[derive(Debug, Default)]
+struct Syncs {
+    turn: Mutex<()>,
+    failures: AtomicU64,
+}
+
+impl Syncs {
+    fn sync(&self, storage: &dyn Storage) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        uninterrupted(|| storage.sync()).inspect_err(|_| {
+            self.failures.fetch_add(1, Ordering::SeqCst);
+        })
+    }
+
+    fn failures(&self) -> u64 {
+        self.failures.load(Ordering::SeqCst)
+    }
+}
+
+/// A sync that is to be done without the mutex of the file; whether it proves anything [`Checkpoint::was_synced`] says.
+#[derive(Debug)]
+pub(crate) struct CheckpointSync {
+    storage: Arc<dyn Storage>,
+    syncs: Arc<Syncs>,
+    /// What is durable then.
+    pub(crate) generation: u64,
+}
+
+impl CheckpointSync {
+    pub(crate) fn run(&self) -> io::Result<()> {
+        self.syncs.sync(&*self.storage)
+    }
 }
 
 /// What stood in a sidecar.
@@ -183,80 +232,140 @@ impl Checkpoint {
         };
         let (stood, best) = read(&*storage)?;
         let (generation, slot) = best.map_or((0, None), |(generation, slot)| (generation, Some(slot)));
-        // Whether the last slot was synced nobody knows, and it must not be lost.
-        if slot.is_some() {
-            uninterrupted(|| storage.sync())?;
-        }
-        Ok((Checkpoint { storage, generation, slot, durable: slot, syncing: Vec::new() }, stood))
+        // Whether the last slot was synced nobody knows, and it must not be lost. Nor does a sync tell: after one that has
+        // failed the next one ends well, and the slot is in the page cache alone. So the disk says which slot it holds.
+        let durable = match slot {
+            Some(_) => {
+                uninterrupted(|| storage.sync())?;
+                read_disk(&*storage)?
+            }
+            None => None,
+        };
+        let (syncing, syncs) = (Vec::new(), Arc::default());
+        Ok((Checkpoint { storage, generation, slot, durable, syncing, syncs, failures_before: 0 }, stood))
     }
 
     /// Writes the next state. It survives the host; power loss only after a sync.
     pub(crate) fn write(&mut self, state: &State) -> io::Result<()> {
-        let taken = [self.slot, self.durable];
+        let taken = [self.slot, self.durable.map(|(_, slot)| slot)];
         let is_free =
-            |slot: &u64| !taken.contains(&Some(*slot)) && self.syncing.iter().all(|(_, syncing)| syncing != slot);
+            |slot: &u64| !taken.contains(&Some(*slot)) && self.syncing.iter().all(|begun| begun.slot != *slot);
         let slot = (0..SLOTS).find(is_free).expect("there is one more slot than are taken");
         let bytes = text(self.generation + 1, state);
+        let failures_before = self.syncs.failures();
         write_all_at(&*self.storage, &bytes, slot * SLOT_STRIDE)?;
         self.generation += 1;
         self.slot = Some(slot);
+        self.failures_before = failures_before;
         Ok(())
     }
 
-    /// What is to be synced, and the generation that is durable then. Its slot is left alone until that is known.
-    pub(crate) fn begin_sync(&mut self) -> Option<(Arc<dyn Storage>, u64)> {
-        let slot = self.slot.filter(|slot| self.durable != Some(*slot))?;
+    /// Writes the next state and syncs it, here and now.
+    pub(crate) fn write_durably(&mut self, state: &State) -> io::Result<()> {
+        loop {
+            self.write(state)?;
+            self.syncs.sync(&*self.storage).inspect_err(|_| self.was_not_synced())?;
+            // If not, somebody else's sync has failed meanwhile, and may have lost it.
+            if !self.is_lost() {
+                self.durable = self.slot.map(|slot| (self.generation, slot));
+                // Those that are under way cover no more than this one did.
+                self.syncing.clear();
+                return Ok(());
+            }
+        }
+    }
+
+    /// The number of the last state that was written.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The number of the last state that is known to survive power loss; 0 if none is.
+    pub(crate) fn durable_generation(&self) -> u64 {
+        self.durable.map_or(0, |(generation, _)| generation)
+    }
+
+    /// Whether a sync has failed since the last state was written: that may never reach the disk, whatever later syncs say.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.failures_before != self.syncs.failures()
+    }
+
+    /// What is to be synced; nothing if that is done. The slot is left alone until it is known how that ended.
+    pub(crate) fn begin_sync(&mut self) -> Option<CheckpointSync> {
+        let (generation, failures_before) = (self.generation, self.failures_before);
+        let slot = self.slot.filter(|_| self.durable_generation() < generation)?;
         if self.syncing.len() == SYNCING_MAX {
             self.syncing.remove(0);
         }
-        self.syncing.push((self.generation, slot));
-        Some((self.storage.clone(), self.generation))
+        self.syncing.push(Begun { generation, slot, failures_before });
+        Some(CheckpointSync { storage: self.storage.clone(), syncs: self.syncs.clone(), generation })
     }
 
-    /// A sync that began when `generation` was the last one has succeeded.
-    pub(crate) fn was_synced(&mut self, generation: u64) {
-        let Some(&(_, slot)) = self.syncing.iter().find(|(syncing, _)| *syncing == generation) else { return };
-        self.durable = Some(slot);
-        self.syncing.retain(|(syncing, _)| *syncing > generation);
+    /// A sync of that generation has ended well. Answers whether it is durable now: if not, it has to be written anew.
+    #[must_use]
+    pub(crate) fn was_synced(&mut self, generation: u64) -> bool {
+        let begun = self.syncing.iter().find(|begun| begun.generation == generation);
+        if let Some(&Begun { slot, failures_before, .. }) = begun
+            && failures_before == self.syncs.failures()
+        {
+            self.durable = Some((generation, slot));
+            self.syncing.retain(|begun| begun.generation > generation);
+        }
+        generation <= self.durable_generation()
     }
 
     /// A sync has failed.
     pub(crate) fn was_not_synced(&mut self) {
         self.syncing.clear();
     }
-
-    /// Syncs it here and now.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
-        uninterrupted(|| self.storage.sync())?;
-        self.durable = self.slot;
-        // Those that are under way cover no more than this one did.
-        self.syncing.clear();
-        Ok(())
-    }
 }
 
+/// A generation and its slot.
+type Best = Option<(u64, u64)>;
+
 /// What counts, and its generation and slot.
-fn read(storage: &dyn Storage) -> io::Result<(Stood, Option<(u64, u64)>)> {
-    let len = storage.status()?.len;
+fn read(storage: &dyn Storage) -> io::Result<(Stood, Best)> {
+    let mut bytes = vec![0; bytes_of_interest(storage)?];
+    read_exact_at(storage, &mut bytes, 0)?;
+    Ok(judge(&bytes))
+}
+
+/// What would count if the page cache were gone.
+fn read_disk(storage: &dyn Storage) -> io::Result<Best> {
+    let mut bytes = vec![0; bytes_of_interest(storage)?];
+    let mut got = 0;
+    while got < bytes.len() {
+        match uninterrupted(|| storage.read_disk_at(&mut bytes[got..], got as u64))? {
+            0 => break,
+            more => got += more,
+        }
+    }
+    Ok(judge(&bytes[..got]).1)
+}
+
+fn bytes_of_interest(storage: &dyn Storage) -> io::Result<usize> {
+    let len = uninterrupted(|| storage.status())?.len.min(SLOTS * SLOT_STRIDE);
+    Ok(usize::try_from(len).expect("a few slots are small"))
+}
+
+fn judge(bytes: &[u8]) -> (Stood, Best) {
     let mut best: Option<(u64, u64, State)> = None;
     let mut anything = false;
-    for slot in 0..SLOTS {
-        let from = slot * SLOT_STRIDE;
-        let there = len.saturating_sub(from).min(SLOT_BYTES as u64);
-        let mut bytes = vec![0; usize::try_from(there).expect("a slot is small")];
-        read_exact_at(storage, &mut bytes, from)?;
+    let stride = usize::try_from(SLOT_STRIDE).expect("it is small");
+    for (slot, bytes) in (0..).zip(bytes.chunks(stride)) {
+        let bytes = &bytes[..bytes.len().min(SLOT_BYTES)];
         anything |= bytes.iter().any(|&byte| byte != 0);
-        if let Some((generation, state)) = parse(&bytes)
+        if let Some((generation, state)) = parse(bytes)
             && best.as_ref().is_none_or(|(other, ..)| *other < generation)
         {
             best = Some((generation, slot, state));
         }
     }
-    Ok(match best {
+    match best {
         Some((generation, slot, state)) => (Stood::State(state), Some((generation, slot))),
         None if anything => (Stood::Unreadable, None),
         None => (Stood::Nothing, None),
-    })
+    }
 }
 
 fn text(generation: u64, state: &State) -> Vec<u8> {
@@ -390,11 +499,11 @@ mod tests {
         let (mut checkpoint, _) = Checkpoint::open(&LocalDisk, &path, 0o600).expect("it is made");
         let state = |floor| State { floor, batch: None, ..largest() };
         checkpoint.write(&state(1)).expect("there is room");
-        let (_, generation) = checkpoint.begin_sync().expect("it was written");
+        let generation = checkpoint.begin_sync().expect("it was written").generation;
         for floor in 2..9 {
             checkpoint.write(&state(floor)).expect("there is room");
         }
-        checkpoint.was_synced(generation);
+        assert!(checkpoint.was_synced(generation));
         let there = |floor: u64| {
             let bytes = std::fs::read(&path).expect("it is there");
             bytes.chunks(4096).any(|slot| {
@@ -407,14 +516,32 @@ mod tests {
             assert!(there(1), "what is durable stays");
         }
         // A sync here and now covers more than one that is still under way.
-        let (_, older) = checkpoint.begin_sync().expect("it was written");
-        checkpoint.write(&state(20)).expect("there is room");
-        checkpoint.sync().expect("it can be synced");
-        checkpoint.was_synced(older);
+        let older = checkpoint.begin_sync().expect("it was written").generation;
+        checkpoint.write_durably(&state(20)).expect("it can be synced");
+        assert!(checkpoint.was_synced(older));
         for floor in 21..40 {
             checkpoint.write(&state(floor)).expect("there is room");
             assert!(there(20), "what is durable stays");
         }
+    }
+
+    /// Two that sync at the same time: one is told that the disk has failed, and the other that all is well.
+    #[test]
+    fn a_sync_beside_one_that_failed_proves_nothing() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let path = directory.path().join("checkpoint");
+        let (mut checkpoint, _) = Checkpoint::open(&LocalDisk, &path, 0o600).expect("it is made");
+        checkpoint.write(&largest()).expect("there is room");
+        let (failed, well) =
+            (checkpoint.begin_sync().expect("it was written"), checkpoint.begin_sync().expect("so too"));
+        failed.syncs.failures.fetch_add(1, Ordering::SeqCst);
+        well.run().expect("it can be synced");
+        // Whoever comes first under the file's mutex.
+        assert!(!checkpoint.was_synced(well.generation));
+        checkpoint.was_not_synced();
+        assert!(!checkpoint.was_synced(well.generation) && checkpoint.is_lost());
+        checkpoint.write_durably(&largest()).expect("it can be synced");
+        assert!(!checkpoint.is_lost() && checkpoint.was_synced(well.generation));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::format::{Encoded, Encoder};
 use crate::identity::Registration;
 use crate::ids::{Ids, RecordId};
 use crate::open::{self, FileSpec, OpenReport};
-use crate::storage::{Disk, Held, LocalDisk, Status, uninterrupted};
+use crate::storage::{Disk, Held, LocalDisk, Status};
 use crate::sync::{Syncing, Syncs};
 use crate::worker::Worker;
 use crate::writer::Writer;
@@ -105,7 +105,7 @@ pub fn unguarded() -> Result<Option<u64>, Infallible> {
 ///   synced (through the death of the host it does, and in a framed file through both);
 /// * that a process which does not ask for the lock leaves the file alone. It is found out at the next append that looks
 ///   ([`FileSpec::look_every`]); what was acknowledged between may stand elsewhere in the file than its answer says;
-/// * that a new name of the file is noticed before the next sync, or the next megabyte: records follow it until then;
+/// * that a new name of the file is noticed before the next sync, or the next 512 KiB: records follow it until then;
 /// * that a reader without the lock sees only whole records: up to its last record end, it does;
 /// * any of this on NFS, CIFS or other network file systems.
 pub struct AppendFile {
@@ -266,22 +266,12 @@ impl AppendFile {
 
     /// Says which fences may come: those below `end`. Once this has returned, whoever opens the file after a crash lets only
     /// `end` and higher ones write, so a fence of this run can never write in a later one. Call it before fences are given
-    /// out, for many at once: it syncs. A fence at or above `end` may write all the same, and costs a checkpoint.
+    /// out, for many at once: it syncs. A fence at or above `end` may write all the same, and costs a checkpoint, which is
+    /// synced with the record.
     pub fn reserve_fences(&self, end: u64) -> io::Result<()> {
         self.inner.say_fenced()?;
-        let to_sync = {
-            let mut writer = self.inner.writer();
-            writer.reserve_fences(end)?;
-            writer.begin_checkpoint_sync()
-        };
-        if let Some((storage, generation)) = to_sync {
-            if let Err(error) = uninterrupted(|| storage.sync()) {
-                self.inner.writer().checkpoint_lost();
-                return Err(error);
-            }
-            self.inner.writer().checkpoint_synced(generation);
-        }
-        Ok(())
+        self.inner.writer().reserve_fences(end)?;
+        self.inner.sync_checkpoint()
     }
 
     /// The lowest fence that may still write.
@@ -446,6 +436,22 @@ impl Inner {
             self.check_name();
         }
         Ok(appended)
+    }
+
+    /// Has the disk hold the last checkpoint. As often as a sync of somebody else's fails meanwhile, and may have taken the
+    /// news of it from this one, it is written and synced anew.
+    pub(crate) fn sync_checkpoint(&self) -> io::Result<()> {
+        loop {
+            let begun = self.writer().begin_checkpoint_sync()?;
+            let Some(sync) = begun else { return Ok(()) };
+            if let Err(error) = sync.run() {
+                self.writer().checkpoint_lost();
+                return Err(error);
+            }
+            if self.writer().checkpoint_synced(sync.generation) {
+                return Ok(());
+            }
+        }
     }
 
     /// Leaves a word in the sidecar, so that the loss of the checkpoint with the floor in it is noticed.

@@ -53,7 +53,9 @@ pub(crate) use self::error::IdsError;
 use self::error::io_error;
 use self::judge::{Claims, Evidence};
 use self::replace::{Placed, put_in_place, start_new};
-use crate::storage::{Access, Disk, FileKind, Status, Storage, read_exact_at, uninterrupted, write_all_at};
+use crate::storage::{
+    Access, Disk, FileKind, Status, Storage, read_exact_at, uninterrupted, verify_disk, write_all_at,
+};
 
 /// An entry knows its number, in 32 bits.
 pub(crate) const IDS_MAX: u64 = u32::MAX as u64;
@@ -88,6 +90,14 @@ pub(crate) struct IdsFound {
     pub(crate) damaged_before: Option<u64>,
     /// Bytes after the last good entry: what a crash left of the next ones. They are cut off by the next change.
     pub(crate) torn_bytes: u64,
+}
+
+impl IdsFound {
+    /// Entries at the end that are there in full length and are not as they were written. A crash of the host leaves none:
+    /// where no power was cut, the disk has lost them.
+    pub(crate) fn torn_entries(&self) -> u64 {
+        self.torn_bytes / ENTRY_BYTES as u64
+    }
 }
 
 /// What has become of the entries.
@@ -371,6 +381,23 @@ impl Ids {
         }
     }
 
+    /// Makes what is known survive power loss after a sync of it may have failed: a sync that ends well proves nothing then,
+    /// so the file is compared with what the disk holds, and written anew where they differ.
+    pub(crate) fn sync_in_doubt(&mut self, disk: &dyn Disk) -> Result<(), IdsError> {
+        self.writable()?;
+        if !self.is_dirty() {
+            return Ok(());
+        }
+        let synced = uninterrupted(|| self.storage.sync());
+        match synced.and_then(|()| verify_disk(&*self.storage, 0, self.len(), |_| {})) {
+            Ok(None) => {
+                self.synced(self.changes);
+                Ok(())
+            }
+            Ok(Some(_)) | Err(_) => self.compact(disk),
+        }
+    }
+
     /// The file, for a thread that syncs it while this one goes on, and what that sync will have covered. Another file takes
     /// its place at every [`compact`](Ids::compact), so it is asked for before each sync.
     pub(crate) fn storage(&self) -> (Arc<dyn Storage>, Changes) {
@@ -528,6 +555,19 @@ impl Ids {
         end: u64,
     ) -> Result<Reconciled, IdsError> {
         Ok(self.judge(data, data_path, trusted, end)?.1)
+    }
+
+    /// Knows from now on what [`reconcile`](Ids::reconcile) would keep, and leaves the sidecar as it is.
+    pub(crate) fn assume_reconciled(
+        &mut self,
+        data: &dyn Storage,
+        data_path: &Path,
+        trusted: u64,
+        end: u64,
+    ) -> Result<(), IdsError> {
+        assert_eq!(self.health, Health::ReadOnly, "what may be written is reconciled in earnest");
+        self.known = self.judge(data, data_path, trusted, end)?.0;
+        Ok(())
     }
 
     fn judge(

@@ -1,7 +1,7 @@
 //! What is in an append file, and is it whole; and mending what opening it would refuse.
 //!
 //! [`check`] changes nothing, with one exception: after a sync has failed, or a host died while it synced, it reads what the
-//! disk holds past the page cache, and if that is what was written, lifts the latch. [`repair`] cuts, drops and decides
+//! disk holds past the page cache, and if that is what was written, and nothing is wrong with it, lifts the latch. [`repair`] cuts, drops and decides
 //! where opening the file must not.
 
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use crate::identity::{Birth, Registration};
 use crate::ids::{Ids, IdsError};
 use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, says_fenced, vouch};
 use crate::reader::detect;
-use crate::recover::{Base, Known, verify_disk};
+use crate::recover::{Base, Known, is_in_doubt, sync_or_latch};
 use crate::scan::{self, Fault, FormatKind, Found, Oddities, Scan, Start};
-use crate::storage::{Access, Disk, Held, Lock, Status, Storage, uninterrupted};
+use crate::storage::{Access, Disk, Held, Lock, Status, Storage, uninterrupted, verify_disk};
 use crate::tail;
 
 /// What is beside a file.
@@ -80,8 +80,8 @@ pub struct CheckReport {
     pub floor: Option<u64>,
     /// Whether a sync had failed, or a host died while it synced.
     pub was_in_doubt: bool,
-    /// Then: the first byte at which the disk does not hold what was written. None: it does, and the file is no longer in
-    /// doubt.
+    /// Then: the first byte at which the disk does not hold what the page cache says. None: it does, and unless the file is
+    /// refused for something else, it is no longer in doubt.
     pub not_on_disk: Option<u64>,
     /// Its ids, if it has any.
     pub ids: Option<IdsFound>,
@@ -190,24 +190,32 @@ pub fn check(
     let mut found = scan_all(&held, path, known.ours, Strictness::Strict, bytes, |done| progress(done, bytes))?;
     let mut damage = damage(path, &base, &found, bytes);
     let mut torn = (found.end < bytes).then(|| torn_reason(&found));
-    let looked = Ids::look(disk, &ids_path(path), &held.status).map_err(ids_error(path))?;
+    let mut looked = Ids::look(disk, &ids_path(path), &held.status).map_err(ids_error(path))?;
+    // An entry that the data does not bear out covers none of it.
+    let assume = |looked: &mut Option<(Ids, crate::ids::IdsFound)>, end| match looked {
+        Some((ids, there)) => {
+            let trusted = if there.foreign { 0 } else { base.mark.at };
+            ids.assume_reconciled(&*held.storage, path, trusted, end).map_err(ids_error(path))
+        }
+        None => Ok(()),
+    };
+    assume(&mut looked, found.end)?;
     if let Some((end, reason)) = earlier_cut(&base, &found, looked.as_ref().map(|(ids, _)| ids)) {
         found = scan_all(&held, path, known.ours, Strictness::Strict, end, |_| {})?;
         torn = Some(reason);
+        assume(&mut looked, found.end)?;
     }
     if damage.is_none() && found.end < bytes && !known.ours {
         damage = Some(foreign_tail(path, &found, bytes));
     }
 
     let state = known.state.filter(|_| known.fits_file);
-    let in_doubt = state.filter(|state| in_doubt(state, known.same_boot));
+    let in_doubt = state.filter(|state| is_in_doubt(state, known.same_boot));
     let mut not_on_disk = None;
     if let Some(state) = in_doubt {
+        sync_in_doubt(disk, path, &held, state)?;
         let from = state.synced.at.min(bytes);
         not_on_disk = verify_disk(&*held.storage, from, bytes, |done| progress(done, bytes - from)).map_err(&read)?;
-        if not_on_disk.is_none() {
-            lift(disk, path, &held, state)?;
-        }
     }
     let checkpoint = match (&stood, state) {
         (Stood::Nothing, _) => CheckpointFound::Missing,
@@ -228,7 +236,8 @@ pub fn check(
         Some((ids, there)) => {
             let checked = ids.check(&*held.storage, path, 0, found.end).map_err(ids_error(path))?;
             let missing = base.mark.ids.saturating_sub(ids.count_to(base.mark.at));
-            Some(IdsFound { fitting: checked.kept, without_records: checked.dropped, damaged: there.damaged, missing })
+            let damaged = there.damaged + base.lost_entries(there);
+            Some(IdsFound { fitting: checked.kept, without_records: checked.dropped, damaged, missing })
         }
         None => None,
     };
@@ -242,6 +251,12 @@ pub fn check(
     } else {
         ids.and_then(|ids| ids_broken(path, &base, &ids, looked.as_ref().and_then(|(_, there)| there.damaged_before)))
     };
+    // Where the cache and the disk say the same, that may be what was left after the cache had dropped what the disk lost.
+    if let Some(state) = in_doubt
+        && refused.is_none()
+    {
+        lift(disk, path, &held, state)?;
+    }
     Ok(CheckReport {
         format: held.format,
         bytes,
@@ -293,7 +308,8 @@ pub fn repair(
         }
     }
     let state = known.state.filter(|_| known.fits_file);
-    if let Some(state) = state.filter(|state| in_doubt(state, known.same_boot)) {
+    if let Some(state) = state.filter(|state| is_in_doubt(state, known.same_boot)) {
+        sync_in_doubt(disk, path, &held, state)?;
         let from = state.synced.at.min(bytes);
         let differs = verify_disk(&*held.storage, from, bytes, |_| {}).map_err(io_error("read", path))?;
         if let Some(at) = differs.filter(|at| *at < found.end) {
@@ -328,14 +344,8 @@ pub fn repair(
         }
     }
     let end = found.end;
-    let mode = held.status.mode & 0o666;
-    let keep = |state: &State| {
-        let kept = Checkpoint::open(disk, &checkpoint_path, mode).and_then(|(mut checkpoint, _)| {
-            checkpoint.write(state)?;
-            checkpoint.sync()
-        });
-        kept.map_err(io_error("write", &checkpoint_path))
-    };
+    let keep =
+        |state: &State| write_checkpoint(disk, path, &held.status, state).map_err(io_error("write", &checkpoint_path));
     // Should the sync below fail, the next one must not be believed: that it was under way is noted first.
     if let Some(state) = state {
         keep(&State { floor, open: true, syncing: true, ..state.clone() })?;
@@ -345,10 +355,14 @@ pub fn repair(
         false => None,
     };
     if let Some((ids, _)) = &mut ids {
-        ids.sync().map_err(ids_error(path))?;
+        let synced = if base.in_doubt { ids.sync_in_doubt(disk) } else { ids.sync() };
+        synced.map_err(ids_error(path))?;
     }
     let ids = ids.map(|(ids, _)| (ids.count(), ids_dropped));
-    uninterrupted(|| held.storage.sync()).map_err(io_error("sync", path))?;
+    match state {
+        Some(state) => sync_in_doubt(disk, path, &held, &State { floor, ..state.clone() })?,
+        None => uninterrupted(|| held.storage.sync()).map_err(io_error("sync", path))?,
+    }
     let id_count = ids.map_or(0, |(kept, _)| kept);
     let mark = Mark::of(&*held.storage, end, found.records, found.sequence, id_count);
     let mark = mark.map_err(io_error("read", path))?;
@@ -472,11 +486,6 @@ fn refuse_other_format(path: &Path, known: &Known<'_>, asked: FormatKind) -> Res
     }
 }
 
-/// Whether what the page cache says need not be what is on the disk.
-fn in_doubt(state: &State, same_boot: bool) -> bool {
-    state.latched || (state.open && state.syncing && same_boot)
-}
-
 /// What a pass over a file looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strictness {
@@ -557,16 +566,30 @@ fn earlier_cut(base: &Base, found: &Found, ids: Option<&Ids>) -> Option<(u64, St
     reason.map(|reason| (end, reason.to_owned()))
 }
 
-/// The disk holds what was written: the file may be opened again. Its marks stay as they are, so that opening it finds
-/// whatever else there is to find.
+/// Whoever opens the file takes up from there.
+fn write_checkpoint(disk: &dyn Disk, path: &Path, status: &Status, state: &State) -> std::io::Result<()> {
+    let (mut checkpoint, _) = Checkpoint::open(disk, &beside(path, CHECKPOINT), status.mode & 0o666)?;
+    checkpoint.write_durably(state)
+}
+
+/// Syncs a file in doubt, before it is read past the page cache.
+fn sync_in_doubt(disk: &dyn Disk, path: &Path, held: &InHand, state: &State) -> Result<(), OpenError> {
+    let latched = State { latched: true, ..state.clone() };
+    sync_or_latch(path, &*held.storage, || write_checkpoint(disk, path, &held.status, &latched))
+}
+
+/// The disk holds what was written: the file may be opened again. It is read from the last sync on then, so that opening it
+/// finds whatever else there is to find.
 fn lift(disk: &dyn Disk, path: &Path, held: &InHand, state: &State) -> Result<(), OpenError> {
+    // The sync that failed may have been that of the ids.
+    if let Some((mut ids, found)) = open_ids_as_they_are(disk, path, held)?
+        && !found.foreign
+    {
+        ids.sync_in_doubt(disk).map_err(ids_error(path))?;
+    }
+    let state = State { open: false, syncing: false, latched: false, latest: state.synced, ..state.clone() };
     let checkpoint_path = beside(path, CHECKPOINT);
-    let state = State { open: false, syncing: false, latched: false, ..state.clone() };
-    let lifted = Checkpoint::open(disk, &checkpoint_path, held.status.mode & 0o666).and_then(|(mut checkpoint, _)| {
-        checkpoint.write(&state)?;
-        checkpoint.sync()
-    });
-    lifted.map_err(io_error("write", &checkpoint_path))
+    write_checkpoint(disk, path, &held.status, &state).map_err(io_error("write", &checkpoint_path))
 }
 
 fn ids_error(path: &Path) -> impl Fn(IdsError) -> OpenError {
@@ -577,14 +600,22 @@ fn ids_path(path: &Path) -> PathBuf {
     beside(path, IDS)
 }
 
-/// The ids of the file, which is whole up to `end`, if it has any; and how many entries are damaged.
-fn open_ids(disk: &dyn Disk, path: &Path, held: &InHand, end: u64) -> Result<Option<(Ids, u64)>, OpenError> {
+/// The ids of the file, if it has any, and what is to be said of them.
+fn open_ids_as_they_are(
+    disk: &dyn Disk,
+    path: &Path,
+    held: &InHand,
+) -> Result<Option<(Ids, crate::ids::IdsFound)>, OpenError> {
     let ids_path = ids_path(path);
     if disk.look(&ids_path).map_err(io_error("examine", &ids_path))?.is_none() {
         return Ok(None);
     }
-    let opened = Ids::open(disk, &ids_path, &held.status, held.status.mode & 0o666).map_err(ids_error(path))?;
-    let (mut ids, found) = opened;
+    Ids::open(disk, &ids_path, &held.status, held.status.mode & 0o666).map(Some).map_err(ids_error(path))
+}
+
+/// The ids of the file, which is whole up to `end`, if it has any; and how many entries are damaged.
+fn open_ids(disk: &dyn Disk, path: &Path, held: &InHand, end: u64) -> Result<Option<(Ids, u64)>, OpenError> {
+    let Some((mut ids, found)) = open_ids_as_they_are(disk, path, held)? else { return Ok(None) };
     if found.foreign {
         ids.adopt(disk, &*held.storage, path, &held.status, end).map_err(ids_error(path))?;
     }

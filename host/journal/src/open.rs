@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::{Checkpoint, Mark, State};
+use crate::checkpoint::{Mark, State};
 use crate::error::OpenError;
 use crate::file::{AppendFile, Parts};
 use crate::format::{Encoded, Encoder, Format};
@@ -219,14 +219,10 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
     let beginning = recover::settle(&**disk, spec, &storage, &status, &*lock, &encoder, created);
     let Settled { mut checkpoint, mut state, ids, mut report, to_sync, had_ids } =
         beginning.inspect_err(|_| storage.unlock())?;
-    let keep = |checkpoint: &mut Checkpoint, state: &State| -> io::Result<()> {
-        checkpoint.write(state)?;
-        checkpoint.sync()
-    };
     let header = header.filter(|_| state.latest.at == 0);
     let in_doubt = to_sync || header.is_some();
     let before_sync = State { syncing: in_doubt, ids: had_ids, ..state.clone() };
-    let noted = keep(&mut checkpoint, &before_sync).and_then(|()| uninterrupted(|| disk.sync_dir(dir_of(path))));
+    let noted = checkpoint.write_durably(&before_sync).and_then(|()| uninterrupted(|| disk.sync_dir(dir_of(path))));
     noted.map_err(io_error("write the checkpoint of", path))?;
     let is_fenced = state.floor > 0 || (says_fenced(&*lock) && says_ours(&*lock, &status));
     vouch(&mut *lock, &status, is_fenced)?;
@@ -258,9 +254,10 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
         report.header_written = true;
     }
     if in_doubt {
-        uninterrupted(|| storage.sync()).map_err(io_error("sync", path))?;
+        let latched = State { latched: true, ..before_sync };
+        recover::sync_or_latch(path, &*storage, || checkpoint.write_durably(&latched))?;
         state.synced = state.latest;
-        keep(&mut checkpoint, &state).map_err(io_error("write the checkpoint of", path))?;
+        checkpoint.write_durably(&state).map_err(io_error("write the checkpoint of", path))?;
     }
     let synced = state.synced.at;
     let writer = Writer::new(Beginning {

@@ -18,6 +18,8 @@
 //! end
 //! ```
 //!
+//! A mark is synced when it is set; who holds the lock is not.
+//!
 //! Not promised: that the note names the holder of this very moment (it is written just after the lock is taken), and
 //! any exclusion on NFS, CIFS or other network file systems.
 
@@ -154,11 +156,17 @@ impl OsLock {
         self.note.mark.as_deref()
     }
 
-    /// Notes one line for the holders after this one; it replaces the former mark.
+    /// Notes one line for the holders after this one; it replaces the former mark. Once this has returned it survives power
+    /// loss.
     pub fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError> {
         assert!(mark.len() <= MARK_BYTES_MAX && !mark.contains(char::is_control), "a mark is one short line");
-        self.note.mark = Some(mark.to_owned());
-        self.write_note()
+        let before = self.note.mark.replace(mark.to_owned());
+        let noted = self.write_note().and_then(|()| {
+            let synced = uninterrupted(|| self.file.sync_data());
+            synced.map_err(|source| OsLockError::Note { path: self.path.clone(), source })
+        });
+        // Whoever asks again is not told that it is there already.
+        noted.inspect_err(|_| self.note.mark = before)
     }
 
     /// What a forked child has: the same open file, and with it the lock.

@@ -6,12 +6,13 @@
 //! | the checkpoint is this boot's, and fits | the file is read from its latest mark on |
 //! | it is an earlier boot's (the power may have been cut) | read from the last synced mark on; zeros are a torn end |
 //! | there is none, or it does not fit | all of the file is read, and the report says so |
+//! | the host died while it synced | read past the page cache from the last synced mark on, compared, and read from there |
 //! | bytes behind the last whole record of a file of ours | moved to `<file>.torn` |
 //! | the same in a file that was never ours | refused |
 //! | half of a batch | moved to `<file>.torn`, from the start of the batch |
 //! | damage that no crash explains (before the last sync; a bad frame while no power was cut) | refused |
 //! | a sync had failed | refused, until the file was checked |
-//! | the host died while it synced | read past the page cache from the last good sync on, and compared |
+//! | ids, and the host died while it synced | compared with what the disk holds, and written anew if they differ |
 //! | fences were given out, and the floor is lost | derived from the frames, or refused in a text format |
 
 use std::io;
@@ -27,7 +28,7 @@ use crate::open::{
     CHECKPOINT, CheckpointUse, FileSpec, IDS, IdsReport, IfExists, OpenReport, beside, io_error, says_fenced, says_ours,
 };
 use crate::scan::{self, FormatKind, Found, Scan, Start};
-use crate::storage::{Disk, Held, Status, Storage, read_exact_at, uninterrupted};
+use crate::storage::{Disk, Held, Status, Storage, uninterrupted, verify_disk};
 use crate::tail;
 
 /// A file that ends on a whole record, and what is known of it.
@@ -61,7 +62,7 @@ pub(crate) fn settle(
     }
     let checkpoint_path = beside(path, CHECKPOINT);
     let opened = Checkpoint::open(disk, &checkpoint_path, status.mode & 0o666);
-    let (checkpoint, stood) = opened.map_err(io_error("open the checkpoint", &checkpoint_path))?;
+    let (mut checkpoint, stood) = opened.map_err(io_error("open the checkpoint", &checkpoint_path))?;
     let mut ids = open_ids(disk, spec, status)?;
     let known = Known::new(disk, &stood, status, lock);
     let mut state = fresh_state(disk, spec, status);
@@ -83,9 +84,22 @@ pub(crate) fn settle(
     }
     if bytes == 0 || spec.if_exists == IfExists::Replace {
         let mut dropped = 0;
+        // What the frames say of fences nobody knows once they are gone.
+        let is_framed = known.fits_file && known.state.is_some_and(|state| state.kind == FormatKind::Framed);
+        if bytes > 0 && spec.format.kind() == FormatKind::Framed && (is_framed || is_floor_lost) {
+            let read = io_error("read", path);
+            let base = known.base(&**storage, FormatKind::Framed, bytes).map_err(&read)?;
+            let found = base.scan(&**storage, spec, bytes).map_err(&read)?;
+            if is_floor_lost && found.fault.is_some() {
+                return Err(OpenError::FloorLost { path: path.clone(), checkpoint: checkpoint_path });
+            }
+            state.floor = found.fence_max;
+        }
         // Before the ids are: ids without records are dropped by the next opening, records without ids would stay.
         if bytes > 0 {
             uninterrupted(|| storage.truncate(0)).map_err(io_error("empty", path))?;
+            // A power cut would bring it back, and with it whatever of it is a record.
+            uninterrupted(|| storage.sync()).map_err(io_error("sync", path))?;
             report.replaced_bytes = bytes;
         }
         match &mut ids {
@@ -99,7 +113,7 @@ pub(crate) fn settle(
         }
         // Whoever emptied it, a floor never goes back.
         if let Some(known) = known.state {
-            state.floor = known.floor;
+            state.floor = state.floor.max(known.floor);
         }
         report.floor = state.floor;
         report.ids = ids.as_ref().map(|(ids, _)| IdsReport { known: ids.count(), dropped });
@@ -114,7 +128,7 @@ pub(crate) fn settle(
         if asked != is && state.latest.at > 0 {
             return Err(OpenError::OtherFormat { path: path.clone(), asked, is });
         }
-        check_syncs(path, &**storage, state, known.same_boot, bytes)?;
+        check_syncs(path, &**storage, &mut checkpoint, state, known.same_boot, bytes)?;
     }
 
     let read = io_error("read", path);
@@ -149,8 +163,9 @@ pub(crate) fn settle(
     if let Some((_, entries)) = &ids {
         // What a power cut may have done to entries that were not synced, it has done.
         let excused = base.power_was_cut && entries.damaged_before.is_some_and(|at| at >= base.synced);
-        if entries.damaged > 0 && !excused {
-            let reason = format!("{} entries are damaged", entries.damaged);
+        let damaged = entries.damaged + base.lost_entries(entries);
+        if damaged > 0 && !excused {
+            let reason = format!("{damaged} entries are damaged");
             return Err(OpenError::Ids { path: path.clone(), reason });
         }
     }
@@ -175,6 +190,9 @@ pub(crate) fn settle(
         if ids.count_to(trusted) < base.mark.ids {
             let reason = format!("{} are missing", base.mark.ids - ids.count_to(trusted));
             return Err(OpenError::Ids { path: path.clone(), reason });
+        }
+        if base.in_doubt {
+            ids.sync_in_doubt(disk).map_err(|error| ids_error(path, &error))?;
         }
         report.ids = Some(IdsReport { known: ids.count(), dropped: before - ids.count() });
     }
@@ -201,8 +219,13 @@ pub(crate) fn settle(
             state.synced = known.synced;
         }
     }
-    // From here on what lies behind the last sync without an id is cut after a power cut, so what is here is synced.
-    let to_sync = report.torn.is_some() || (ids.is_some() && state.synced.at < end);
+    // From here on what lies behind the last sync without an id is cut after a power cut, so what is here is synced. And what
+    // a host has cut off that was not closed well must not come back behind what is written now.
+    let was_left_open = known.fits_file && known.state.is_some_and(|state| state.open);
+    // What others wrote may hold zeros; behind the last sync they would count as what was lost.
+    let is_taken_over = !known.ours && end > 0;
+    let behind = ids.is_some() && state.synced.at < end;
+    let to_sync = report.torn.is_some() || was_left_open || is_taken_over || behind;
     if to_sync && let Some(ids) = &mut ids {
         ids.sync().map_err(|error| ids_error(path, &error))?;
     }
@@ -282,7 +305,9 @@ impl<'a> Known<'a> {
             mark: Mark::START,
             synced: 0,
             columns: None,
+            nul_from: self.ours.then_some(0),
             power_was_cut: false,
+            in_doubt: false,
             has_ids: false,
             batch: None,
             used,
@@ -290,7 +315,10 @@ impl<'a> Known<'a> {
         let Some(state) = self.state.filter(|state| self.fits_file && state.kind == kind) else {
             return Ok(nothing(if self.state.is_some() { CheckpointUse::Stale } else { self.used }));
         };
-        let mark = if self.same_boot { state.latest } else { state.synced };
+        // What was written since the last sync may be lost even where the page cache and the disk agree: pages that could not be
+        // written count as clean, and once they are dropped both say zeros. Only the records themselves tell.
+        let in_doubt = is_in_doubt(state, self.same_boot);
+        let mark = if self.same_boot && !in_doubt { state.latest } else { state.synced };
         if !mark.fits(storage, bytes)? || !state.synced.fits(storage, bytes)? {
             return Ok(nothing(CheckpointUse::Stale));
         }
@@ -298,7 +326,9 @@ impl<'a> Known<'a> {
             mark,
             synced: state.synced.at,
             columns: (state.columns > 0 && mark.at > 0).then_some(state.columns),
+            nul_from: Some(state.synced.at),
             power_was_cut: !self.same_boot,
+            in_doubt,
             has_ids: state.ids,
             batch: match state.batch {
                 Some(batch) if batch.fits(storage, bytes)? => Some(batch),
@@ -315,7 +345,11 @@ pub(crate) struct Base {
     /// Up to here it must be whole, whatever has happened.
     pub(crate) synced: u64,
     columns: Option<u64>,
+    /// We write no zeros into text, so from here on they are what was lost.
+    nul_from: Option<u64>,
     pub(crate) power_was_cut: bool,
+    /// Whether a sync may have failed.
+    pub(crate) in_doubt: bool,
     pub(crate) has_ids: bool,
     /// Half of it is none of it.
     pub(crate) batch: Option<Batch>,
@@ -323,13 +357,18 @@ pub(crate) struct Base {
 }
 
 impl Base {
+    /// How many ids at the end of the sidecar a failed sync has lost.
+    pub(crate) fn lost_entries(&self, found: &IdsFound) -> u64 {
+        if self.in_doubt && !self.power_was_cut { found.torn_entries() } else { 0 }
+    }
+
     fn scan(&self, storage: &dyn Storage, spec: &FileSpec, to: u64) -> io::Result<Found> {
         let start = Start {
             offset: self.mark.at,
             records: self.mark.records,
             sequence: self.mark.sequence,
             first_row_kept_max: spec.record_bytes_max,
-            nul_from: self.power_was_cut.then_some(self.synced),
+            nul_from: self.nul_from,
             strict: false,
             columns: self.columns,
         };
@@ -337,10 +376,18 @@ impl Base {
     }
 }
 
+/// Whether what the page cache says need not be what is on the disk.
+pub(crate) fn is_in_doubt(state: &State, same_boot: bool) -> bool {
+    // Whether the host died between a failed sync and the word about it, only the disk can tell. After another boot there
+    // is no page cache that could hide it.
+    state.latched || (state.open && state.syncing && same_boot)
+}
+
 /// Whether the disk can be believed to hold what was written.
 fn check_syncs(
     path: &Path,
     storage: &dyn Storage,
+    checkpoint: &mut Checkpoint,
     state: &State,
     same_boot: bool,
     bytes: u64,
@@ -348,11 +395,10 @@ fn check_syncs(
     if state.latched {
         return Err(OpenError::SyncFailed { path: path.to_owned(), synced: state.synced.at });
     }
-    // Whether the host died between a failed sync and the word about it, only the disk can tell. After another boot there
-    // is no page cache that could hide it.
-    if !(state.open && state.syncing && same_boot) {
+    if !is_in_doubt(state, same_boot) {
         return Ok(());
     }
+    sync_or_latch(path, storage, || checkpoint.write_durably(&State { latched: true, ..state.clone() }))?;
     let from = state.synced.at.min(bytes);
     let verified = verify_disk(storage, from, bytes, |_| {}).map_err(io_error("read, past the page cache,", path))?;
     match verified {
@@ -361,35 +407,19 @@ fn check_syncs(
     }
 }
 
-/// Syncs the file, then compares what the page cache says with what the disk holds. Answers the first byte that differs.
-pub(crate) fn verify_disk(
+/// Syncs a file. The system tells of a failure once: whoever tried again would be told that all is well. So it is noted,
+/// as it is in the middle of a run.
+pub(crate) fn sync_or_latch(
+    path: &Path,
     storage: &dyn Storage,
-    from: u64,
-    to: u64,
-    mut progress: impl FnMut(u64),
-) -> io::Result<Option<u64>> {
-    const CHUNK_BYTES: usize = 1 << 20;
-    uninterrupted(|| storage.sync())?;
-    let (mut cached, mut on_disk) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
-    let mut at = from;
-    while at < to {
-        let len = CHUNK_BYTES.min(usize::try_from(to - at).unwrap_or(usize::MAX));
-        read_exact_at(storage, &mut cached[..len], at)?;
-        let mut got = 0;
-        while got < len {
-            match uninterrupted(|| storage.read_disk_at(&mut on_disk[got..len], at + got as u64))? {
-                0 => break,
-                more => got += more,
-            }
+    latch: impl FnOnce() -> io::Result<()>,
+) -> Result<(), OpenError> {
+    uninterrupted(|| storage.sync()).map_err(|source| {
+        if let Err(error) = latch() {
+            tracing::warn!(path = %path.display(), %error, "that a sync has failed could not be noted beside the file");
         }
-        let same = cached[..len].iter().zip(&on_disk[..got]).take_while(|(ours, theirs)| ours == theirs).count();
-        if same < len {
-            return Ok(Some(at + same as u64));
-        }
-        at += len as u64;
-        progress(at - from);
-    }
-    Ok(None)
+        io_error("sync", path)(source)
+    })
 }
 
 /// Checks the first row of a csv file.

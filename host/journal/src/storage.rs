@@ -93,7 +93,7 @@ pub enum Lock {
 pub trait Held: Send + Sync + fmt::Debug {
     /// What this or an earlier holder has noted.
     fn mark(&self) -> Option<&str>;
-    /// Notes one line for the holders after this one; it replaces the former mark.
+    /// Notes one line for the holders after this one; it replaces the former mark, and survives power loss.
     fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError>;
 }
 
@@ -381,6 +381,37 @@ pub fn read_exact_at(storage: &dyn Storage, mut into: &mut [u8], mut offset: u64
         }
     }
     Ok(())
+}
+
+/// Compares what the page cache says of a file that has been synced with what the disk holds. Answers the first byte that
+/// differs.
+pub(crate) fn verify_disk(
+    storage: &dyn Storage,
+    from: u64,
+    to: u64,
+    mut progress: impl FnMut(u64),
+) -> io::Result<Option<u64>> {
+    const CHUNK_BYTES: usize = 1 << 20;
+    let (mut cached, mut on_disk) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+    let mut at = from;
+    while at < to {
+        let len = CHUNK_BYTES.min(usize::try_from(to - at).unwrap_or(usize::MAX));
+        read_exact_at(storage, &mut cached[..len], at)?;
+        let mut got = 0;
+        while got < len {
+            match uninterrupted(|| storage.read_disk_at(&mut on_disk[got..len], at + got as u64))? {
+                0 => break,
+                more => got += more,
+            }
+        }
+        let same = cached[..len].iter().zip(&on_disk[..got]).take_while(|(ours, theirs)| ours == theirs).count();
+        if same < len {
+            return Ok(Some(at + same as u64));
+        }
+        at += len as u64;
+        progress(at - from);
+    }
+    Ok(None)
 }
 
 /// Writes all of `bytes` from `offset` on.

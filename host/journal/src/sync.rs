@@ -282,17 +282,17 @@ fn run(inner: &Inner) {
 
 /// Whether that has worked, if there is something to do.
 fn sync_checkpoint(inner: &Inner, checkpoint: Option<CheckpointToSync>) -> bool {
-    let Some(CheckpointToSync { storage, generation, .. }) = checkpoint else { return true };
-    match uninterrupted(|| storage.sync()) {
-        Ok(()) => {
-            inner.writer().checkpoint_synced(generation);
-            true
-        }
-        Err(error) => {
-            let error = Arc::new(error);
-            inner.writer().sync_failed(&error);
-            inner.syncs.fail(&LatchCause::SyncFailed(error));
-            false
+    let Some(CheckpointToSync { sync, is_awaited }) = checkpoint else { return true };
+    let mut synced = sync.run();
+    if synced.is_ok() {
+        let is_durable = inner.writer().checkpoint_synced(sync.generation);
+        if !is_durable && is_awaited {
+            synced = inner.sync_checkpoint();
         }
     }
+    let Err(error) = synced else { return true };
+    let error = Arc::new(error);
+    inner.writer().sync_failed(&error);
+    inner.syncs.fail(&LatchCause::SyncFailed(error));
+    false
 }

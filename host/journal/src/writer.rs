@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::{Batch, Checkpoint, Mark, State};
+use crate::checkpoint::{Batch, Checkpoint, CheckpointSync, Mark, State};
 use crate::error::{AppendError, Change, LatchCause, Quota};
 use crate::file::{AppendOptions, Appended};
 use crate::format::Encoded;
@@ -80,8 +80,12 @@ pub(crate) struct Writer {
     look_at_the_name: bool,
     /// Where the last record without an id ends, if the file has ids.
     unnamed_to: u64,
-    /// Whether the last sync of the checkpoint failed, and it has not been written since.
-    mark_lost: bool,
+    /// How often all ids were forgotten.
+    forgotten: u64,
+    /// The checkpoint in which the reserved floor stands.
+    floor_generation: u64,
+    /// Whether something was cut off after a failed write, and the cut has not been synced since.
+    is_cut_unsynced: bool,
     /// When the file was last looked at, and how long that is good for.
     looked: Option<Instant>,
     look_every: Duration,
@@ -106,12 +110,13 @@ pub(crate) struct Target {
     pub(crate) ids: Option<(Arc<dyn Storage>, Changes)>,
     pub(crate) mark: Mark,
     pub(crate) end: u64,
+    /// How often all ids had been forgotten when it began.
+    forgotten: u64,
 }
 
 /// A checkpoint that is to be synced after the data.
 pub(crate) struct CheckpointToSync {
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) generation: u64,
+    pub(crate) sync: CheckpointSync,
     /// Whether nothing may be acknowledged before that is done.
     pub(crate) is_awaited: bool,
 }
@@ -143,7 +148,9 @@ impl Writer {
             set_aside_to: at,
             look_at_the_name: false,
             unnamed_to: 0,
-            mark_lost: false,
+            forgotten: 0,
+            floor_generation: 0,
+            is_cut_unsynced: false,
             looked: None,
             look_every,
         }
@@ -203,15 +210,17 @@ impl Writer {
     /// No fence from `end` on will write before this is called again: so a restart, which cannot know the last fence that
     /// wrote, begins there.
     pub(crate) fn reserve_fences(&mut self, end: u64) -> io::Result<()> {
-        if end <= self.state.floor && !self.mark_lost {
+        if end <= self.state.floor && !self.checkpoint.is_lost() {
             return Ok(());
         }
         let end = end.max(self.state.floor);
         let before = mem::replace(&mut self.state.floor, end);
-        self.mark().inspect_err(|_| self.state.floor = before)
+        self.mark().inspect_err(|_| self.state.floor = before)?;
+        self.floor_generation = self.checkpoint.generation();
+        Ok(())
     }
 
-    /// Allows a fence, and sees to it that a restart knows of it.
+    /// Allows a fence, and sees to it that a restart knows of it; after power loss, once the record is synced.
     fn pass<E>(&mut self, path: &Path, fence: u64) -> Result<(), AppendError<E>> {
         if fence < self.floor {
             return Err(AppendError::Fenced { offered: fence, current: self.floor });
@@ -394,17 +403,22 @@ impl Writer {
         records: u64,
         options: &AppendOptions,
     ) -> Result<(), AppendError<E>> {
+        self.settle_cut(path)?;
         let to = self.len + bytes.len() as u64;
         // In a framed file the frames say themselves that they belong together.
         let batch = records > 1 && !options.buffered && self.state.kind != FormatKind::Framed;
-        if batch || self.state.batch.is_some() {
+        // The word of a batch that failed stands as long as nothing has been written since. Wherever a power cut may leave it,
+        // it would take the next record for half of that batch, so it is gone from the disk before there is one.
+        let is_stale = self.state.batch.is_some();
+        if batch || is_stale {
             let word = match batch {
                 true => Some(Batch::new(&*self.storage, self.len, to)),
                 false => None,
             };
             let word = word.transpose().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
             let before = mem::replace(&mut self.state.batch, word);
-            if let Err(source) = self.mark_lightly() {
+            let noted = if is_stale { self.mark_durably() } else { self.mark_lightly() };
+            if let Err(source) = noted {
                 // The old word may still stand there, and the new one too: the next write has to try again.
                 self.state.batch = self.state.batch.or(before);
                 return Err(AppendError::Io { path: path.to_owned(), source });
@@ -443,6 +457,22 @@ impl Writer {
             }
             Err(source) => Err(self.undo(path, source, bytes.len() as u64, options)),
         }
+    }
+
+    /// A cut that a power cut undoes would bring the end of what had failed back behind what came in its place, where it
+    /// might read as a record. So after a failure, and only then, a sync comes before the next write.
+    fn settle_cut<E>(&mut self, path: &Path) -> Result<(), AppendError<E>> {
+        if !self.is_cut_unsynced {
+            return Ok(());
+        }
+        self.begin_syncs().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+        if let Err(error) = uninterrupted(|| self.storage.sync()) {
+            let error = Arc::new(error);
+            self.sync_failed(&error);
+            return Err(AppendError::Latched { path: path.to_owned(), cause: LatchCause::SyncFailed(error) });
+        }
+        self.is_cut_unsynced = false;
+        Ok(())
     }
 
     fn note_id<E>(&mut self, path: &Path, entry: &IdEntry) -> Result<(), AppendError<E>> {
@@ -504,6 +534,7 @@ impl Writer {
         if found < self.len || found > self.len + attempted {
             return Err(io::Error::other(format!("somebody else changed it: it has {found} bytes, not {}", self.len)));
         }
+        self.is_cut_unsynced = true;
         uninterrupted(|| self.storage.truncate(self.len))?;
         self.set_aside_to = self.len;
         let status = uninterrupted(|| self.storage.status())?;
@@ -533,33 +564,44 @@ impl Writer {
 
     /// Writes a checkpoint of where the file is now.
     pub(crate) fn mark(&mut self) -> io::Result<()> {
+        self.place_latest()?;
+        self.mark_lightly()?;
+        self.unmarked = 0;
+        Ok(())
+    }
+
+    fn place_latest(&mut self) -> io::Result<()> {
         // Where a latched file ends, and which ids belong to it, is not known.
         if self.latched().is_none() {
             self.state.latest = Mark::of(&*self.storage, self.len, self.records, self.sequence, self.id_count())?;
         }
-        self.mark_lightly()?;
-        self.unmarked = 0;
         Ok(())
     }
 
     /// Writes a checkpoint without a new place in it.
     fn mark_lightly(&mut self) -> io::Result<()> {
         self.state.ids = self.ids.is_some();
-        self.checkpoint.write(&self.state)?;
-        self.mark_lost = false;
-        Ok(())
+        self.checkpoint.write(&self.state)
     }
 
-    /// A sync of the checkpoint has failed: what was written may never reach the disk, so it is written anew before the next
-    /// sync of it is believed.
+    /// The same, and it survives power loss.
+    fn mark_durably(&mut self) -> io::Result<()> {
+        self.state.ids = self.ids.is_some();
+        self.checkpoint.write_durably(&self.state)
+    }
+
+    /// A sync of the checkpoint has failed.
     pub(crate) fn checkpoint_lost(&mut self) {
-        self.mark_lost = true;
         self.checkpoint.was_not_synced();
     }
 
-    /// What is to be synced so that the last checkpoint is on the disk.
-    pub(crate) fn begin_checkpoint_sync(&mut self) -> Option<(Arc<dyn Storage>, u64)> {
-        self.checkpoint.begin_sync()
+    /// What is to be synced so that the last checkpoint is on the disk. If a sync has failed since it was written, it is
+    /// written anew.
+    pub(crate) fn begin_checkpoint_sync(&mut self) -> io::Result<Option<CheckpointSync>> {
+        if self.checkpoint.is_lost() {
+            self.mark()?;
+        }
+        Ok(self.checkpoint.begin_sync())
     }
 
     /// Whether somebody should see, without the file's mutex, whether it still bears its name. Answers yes once.
@@ -572,8 +614,10 @@ impl Writer {
         self.healthy(path)?;
         // First that there need not be any, so that a crash in between leaves nothing to be missed.
         (self.state.latest.ids, self.state.synced.ids) = (0, 0);
-        let noted = self.mark_lightly().and_then(|()| self.checkpoint.sync());
-        noted.map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
+        self.forgotten += 1;
+        // What is in the file stays, and no id stands for it any more.
+        self.unnamed_to = self.len;
+        self.mark_durably().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
         match &mut self.ids {
             Some(ids) => ids
                 .forget_all(disk, data)
@@ -587,31 +631,36 @@ impl Writer {
         self.state.columns = columns as u64;
     }
 
-    /// What a sync that begins now covers. The first one leaves a word on the disk beforehand: should it fail and the host
-    /// die with it, the next host must not believe the page cache.
+    /// Before the first sync a word of it is left on the disk: should it fail and the host die with it, the next host must
+    /// not believe the page cache.
+    fn begin_syncs(&mut self) -> io::Result<()> {
+        if !self.state.syncing {
+            self.state.syncing = true;
+            self.place_latest().and_then(|()| self.mark_durably()).inspect_err(|_| self.state.syncing = false)?;
+            self.unmarked = 0;
+        }
+        Ok(())
+    }
+
+    /// What a sync that begins now covers.
     pub(crate) fn sync_target<E>(&mut self, path: &Path) -> Result<Target, AppendError<E>> {
         self.healthy(path)?;
         self.flush(path)?;
         let io = |source| AppendError::Io { path: path.to_owned(), source };
-        if !self.state.syncing {
-            self.state.syncing = true;
-            let noted = self.mark().and_then(|()| self.checkpoint.sync());
-            noted.map_err(|source| {
-                self.state.syncing = false;
-                io(source)
-            })?;
-        }
+        self.begin_syncs().map_err(io)?;
         let mark = Mark::of(&*self.storage, self.len, self.records, self.sequence, self.id_count()).map_err(io)?;
         let ids = self.ids.as_ref().filter(|ids| ids.is_dirty()).map(Ids::storage);
-        Ok(Target { storage: self.storage.clone(), ids, mark, end: self.len })
+        Ok(Target { storage: self.storage.clone(), ids, mark, end: self.len, forgotten: self.forgotten })
     }
 
     /// A sync has succeeded. Answers the checkpoint that is now to be synced, if it is time for that. After an error
     /// nothing may be acknowledged; another sync may do better.
     pub(crate) fn synced(&mut self, target: &Target) -> io::Result<Option<CheckpointToSync>> {
         if self.latched().is_some() {
-            // What may only be acknowledged with a checkpoint gets none any more.
-            return match self.unnamed_to > self.state.synced.at {
+            // Linux tells one of two syncs that run at the same time of a failure, so this one proves nothing if another one
+            // has failed. And what may only be acknowledged with a checkpoint gets none any more.
+            let has_failed = matches!(self.latched(), Some(LatchCause::SyncFailed(_) | LatchCause::IdsBroken(_)));
+            return match has_failed || self.is_checkpoint_awaited() {
                 true => Err(io::Error::other("the file was latched meanwhile")),
                 false => Ok(None),
             };
@@ -620,11 +669,14 @@ impl Writer {
             ids.synced(*changes);
         }
         let behind = target.mark.at.saturating_sub(self.state.synced.at);
-        // Where ids are in use, whoever opens the file after a power cut takes what lies behind the last synced mark and
-        // has none for a record whose id was lost.
-        let is_awaited = self.unnamed_to > self.state.synced.at;
-        let before = mem::replace(&mut self.state.synced, target.mark);
-        if behind == 0 {
+        let is_awaited = self.is_checkpoint_awaited();
+        let mut mark = target.mark;
+        if target.forgotten != self.forgotten {
+            // Those that it counted were forgotten meanwhile, and would be missed.
+            mark.ids = 0;
+        }
+        let before = mem::replace(&mut self.state.synced, mark);
+        if behind == 0 && !is_awaited {
             return Ok(None);
         }
         match self.mark() {
@@ -640,13 +692,19 @@ impl Writer {
             return Ok(None);
         }
         self.unsynced_marks = 0;
-        let to_sync = self.checkpoint.begin_sync();
-        Ok(to_sync.map(|(storage, generation)| CheckpointToSync { storage, generation, is_awaited }))
+        Ok(self.checkpoint.begin_sync().map(|sync| CheckpointToSync { sync, is_awaited }))
     }
 
-    /// The checkpoint of that generation is on the disk.
-    pub(crate) fn checkpoint_synced(&mut self, generation: u64) {
-        self.checkpoint.was_synced(generation);
+    /// Whether records can only be acknowledged with a checkpoint. Where ids are in use, whoever opens the file after a power
+    /// cut takes what lies behind the last synced mark and has none for a record whose id was lost. And a fence that was not
+    /// reserved stands there alone.
+    fn is_checkpoint_awaited(&self) -> bool {
+        self.unnamed_to > self.state.synced.at || self.floor_generation > self.checkpoint.durable_generation()
+    }
+
+    /// A sync of the checkpoint of that generation has ended well. Answers whether it is on the disk.
+    pub(crate) fn checkpoint_synced(&mut self, generation: u64) -> bool {
+        self.checkpoint.was_synced(generation)
     }
 
     /// A sync has failed: what was written since the last good one may never reach the disk, whatever a later sync says.
@@ -656,7 +714,7 @@ impl Writer {
             ids.sync_failed();
         }
         self.state.latched = true;
-        if let Err(error) = self.mark_lightly().and_then(|()| self.checkpoint.sync()) {
+        if let Err(error) = self.mark_durably() {
             // The word that syncs were under way is there since before the first one.
             tracing::warn!(%error, "that a sync has failed could not be noted beside the file");
         }
@@ -679,6 +737,11 @@ impl Writer {
         }
         // Never through what somebody else may have written behind our back.
         if self.check::<std::convert::Infallible>(path).is_err() {
+            return;
+        }
+        // If that fails the file stays open in what the checkpoint says, and whoever opens it next syncs it.
+        if let Err(error) = self.settle_cut::<std::convert::Infallible>(path) {
+            tracing::warn!(path = %path.display(), %error, "what was cut off after a failed write may come back with a power cut");
             return;
         }
         if self.set_aside_to > self.len

@@ -229,6 +229,14 @@ impl Machine {
         self.0.gates_changed.notify_all();
     }
 
+    /// Ends every process.
+    pub(crate) fn kill_all(&self) {
+        let mut inner = self.inner();
+        (0..inner.hosts.len()).for_each(|host| inner.kill(host));
+        drop(inner);
+        self.0.gates_changed.notify_all();
+    }
+
     /// Puts a file there that is on the disk already, and the directories above it.
     pub(crate) fn put(&self, path: impl AsRef<Path>, bytes: &[u8]) {
         let mut inner = self.inner();

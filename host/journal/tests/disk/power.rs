@@ -25,6 +25,7 @@ struct Moment {
 /// Plays a script on a healthy machine and takes note of every moment.
 fn moments(flavour: Flavour, steps: &[Step]) -> Vec<Moment> {
     let machine = machine();
+    machine.set(|settings| settings.notes_durable = false);
     let mut run = Run::on(&machine, flavour);
     let moments = Arc::new(Mutex::new(Vec::new()));
     let (sink, told) = (moments.clone(), run.told.clone());

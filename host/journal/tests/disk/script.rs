@@ -271,6 +271,15 @@ impl Told {
         self.entries = entries;
     }
 
+    /// What failed last may come back with a power cut, until something else is written in its place.
+    pub(crate) fn doubt_the_last_refusals(&mut self) {
+        let held = |entry: &Entry| matches!(entry.said, Said::Written | Said::Synced | Said::Forsaken);
+        let last = self.entries.iter().rposition(held).map_or(0, |last| last + 1);
+        for entry in self.entries[last..].iter_mut().filter(|entry| entry.said == Said::Refused) {
+            entry.said = Said::Nothing;
+        }
+    }
+
     fn upgrade(&mut self, from: &[Said], to: Said) {
         self.entries.iter_mut().filter(|entry| from.contains(&entry.said)).for_each(|entry| entry.said = to);
     }
@@ -591,7 +600,10 @@ impl Run {
                     assert!(same, "it is not on the disk");
                 }
                 assert_eq!(before, self.told().entries.len());
-                self.told().upgrade(&[Said::Buffered, Said::Written], Said::Synced);
+                let mut told = self.told();
+                told.upgrade(&[Said::Buffered, Said::Written], Said::Synced);
+                // The fence of a record is as durable as the record.
+                told.reserved = told.reserved.max(told.fence);
             }
             Err(error) => self.fail(&error),
         }
@@ -646,6 +658,12 @@ pub(crate) fn open(
         }
     }
     Ok((file, report))
+}
+
+/// Opens the file on a new host, and takes what it is told.
+pub(crate) fn open_at(machine: &Machine, flavour: Flavour) -> Result<(AppendFile, OpenReport), OpenError> {
+    let disk: Arc<dyn Disk> = Arc::new(machine.host());
+    AppendFile::open_on(&disk, &flavour.spec())
 }
 
 /// What an open takes out of the file is in the file of torn bytes, and nowhere else is anything lost.

@@ -591,9 +591,13 @@ fn a_lock_file_has_one_holder_and_keeps_its_mark() {
     assert_eq!(marks(), BTreeSet::from([None, Some("wrote it".to_owned())]));
     machine.sync_all();
     machine.set(|settings| settings.notes_durable = false);
-    take_lock(&second, "/data/out.lock").expect("nobody has it").set_mark("wrote more").unwrap();
-    let undurable = marks();
-    assert!(undurable.contains(&Some("wrote more".to_owned())) && undurable.contains(&Some("wrote it".to_owned())));
+    let mut held = take_lock(&second, "/data/out.lock").expect("nobody has it");
+    machine.inject(Fault::fail(Errno::IO).on(&[Kind::Sync]));
+    held.set_mark("wrote more").unwrap_err();
+    assert_eq!(held.mark(), Some("wrote it"));
+    assert!(marks().contains(&Some("wrote it".to_owned())), "without a sync it may be gone");
+    held.set_mark("wrote more").unwrap();
+    assert_eq!(marks(), BTreeSet::from([Some("wrote more".to_owned())]));
 }
 
 #[test]

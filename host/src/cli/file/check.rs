@@ -108,7 +108,7 @@ fn tell(path: &Path, report: &CheckReport) {
         }
         print_line(format_args!("{ids}"));
     }
-    if report.was_in_doubt && report.not_on_disk.is_none() {
+    if report.was_in_doubt && report.refused.is_none() {
         print_line(format_args!(
             "  a sync had failed or was cut off; the disk holds what was written, so that is settled now"
         ));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use lockkeeper_journal::os_lock::{Holder, OsLockError};
-use lockkeeper_journal::storage::{Access, Disk, FileKind, Held, Lock, Status, Storage};
+use lockkeeper_journal::storage::{Access, Disk, FileKind, Held, Lock, Status, Storage, uninterrupted};
 use rustix::io::Errno;
 
 use super::faults::{Effect, Kind, Operation};
@@ -429,15 +429,25 @@ impl Held for HeldLock {
     }
 
     fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError> {
-        self.note.mark = Some(mark.to_owned());
+        let before = self.note.mark.replace(mark.to_owned());
         let call = Call { bytes: mark.len() as u64, key: Some(self.key), ..Call::of(Kind::Mark, &self.path) };
         let text = self.note.text();
-        self.host
-            .perform(call, |inner, _| {
-                inner.world.write_note(self.key, &text);
-                Ok(())
+        let written = self.host.perform(call, |inner, _| {
+            inner.world.write_note(self.key, &text);
+            Ok(())
+        });
+        let synced = written.and_then(|()| {
+            uninterrupted(|| {
+                self.host.perform(Call { kind: Kind::Sync, ..call }, |inner, turn| {
+                    if !turn.idle {
+                        inner.world.settle(self.key, turn.upto);
+                    }
+                    Ok(())
+                })
             })
-            .map_err(|source| OsLockError::Note { path: self.path.clone(), source })
+        });
+        let noted = synced.map_err(|source| OsLockError::Note { path: self.path.clone(), source });
+        noted.inspect_err(|_| self.note.mark = before)
     }
 }
 

@@ -188,7 +188,7 @@ pub(crate) struct Settings {
     pub(crate) births_known: bool,
     /// Whether the number of a file that is gone goes to the next one.
     pub(crate) numbers_reused: bool,
-    /// Whether the note in a lock file is on the disk as soon as it is written; nobody syncs it.
+    /// Whether the note in a lock file is on the disk as soon as it is written. Only its mark is synced.
     pub(crate) notes_durable: bool,
 }
 
