@@ -329,6 +329,15 @@ pub enum InvalidRecord {
         /// The limit.
         batch_bytes_max: usize,
     },
+    /// The batch has more records than are counted.
+    #[error("the batch has {records} records, above the limit of {batch_records_max} (BATCH_RECORDS_MAX); \
+        append some of them earlier")]
+    BatchTooMany {
+        /// How many they would be.
+        records: u64,
+        /// The limit.
+        batch_records_max: u64,
+    },
     /// The batch holds no record.
     #[error("the batch holds no record")]
     EmptyBatch,

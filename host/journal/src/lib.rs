@@ -38,7 +38,7 @@ pub use elsewhere::Elsewhere;
 pub use error::{AppendError, Change, InvalidRecord, LatchCause, OpenError, Quota, SyncError};
 pub use fields::FieldReader;
 pub use file::{AppendFile, AppendOptions, Appended, Durability, Position, unguarded};
-pub use format::{Encoded, Format};
+pub use format::{BATCH_RECORDS_MAX, Encoded, Format};
 pub use ids::{RecordId, RecordIdSyntax};
 pub use open::{
     BATCH_BYTES_MAX, CheckpointUse, FileSpec, IdsReport, IfExists, OpenReport, Parents, RECORD_BYTES_CEILING,

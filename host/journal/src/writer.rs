@@ -411,8 +411,7 @@ impl Writer {
             }
         }
         if let Some(id) = options.id {
-            let records =
-                u32::try_from(records).expect("a batch has fewer records than bytes, and those have a ceiling");
+            let records = u32::try_from(records).expect("no more are put together than are counted in 32 bits");
             let (len, checksum) = (bytes.len() as u64, crc32c::crc32c(bytes));
             self.note_id(path, &IdEntry { id, offset: self.len, len, records, checksum })?;
         }

@@ -126,6 +126,7 @@ impl From<InvalidRecord> for Refusal {
             InvalidRecord::TooLong { .. } | InvalidRecord::BatchTooLong { .. } => {
                 types::Error::Limit(types::LimitKind::RecordBytes)
             }
+            InvalidRecord::BatchTooMany { .. } => types::Error::Limit(types::LimitKind::FileRecords),
             InvalidRecord::EmptyBatch
             | InvalidRecord::LineBreak { .. }
             | InvalidRecord::NoFields
