@@ -189,8 +189,9 @@ pub enum OpenError {
         known: u64,
     },
     /// The sidecar of ids is damaged: what is in the file could be appended again.
-    #[error("the record ids of {} cannot be relied on: {reason}; run `lockkeeper file repair` on it, which drops those that \
-        do not fit the file", path.display())]
+    #[error("the record ids of {} cannot be relied on: {reason}; put back a copy of {}.ids, or run `lockkeeper file repair` \
+        on it, which keeps those that fit the file: what the lost ones stood for may then be appended once more",
+        path.display(), path.display())]
     Ids {
         /// The data file.
         path: PathBuf,
@@ -330,8 +331,10 @@ pub enum InvalidRecord {
         batch_bytes_max: usize,
     },
     /// The batch has more records than are counted.
-    #[error("the batch has {records} records, above the limit of {batch_records_max} (BATCH_RECORDS_MAX); \
-        append some of them earlier")]
+    #[error(
+        "the batch has {records} records, above the limit of {batch_records_max} (BATCH_RECORDS_MAX); \
+        append some of them earlier"
+    )]
     BatchTooMany {
         /// How many they would be.
         records: u64,

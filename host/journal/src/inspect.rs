@@ -85,8 +85,8 @@ pub struct CheckReport {
     pub not_on_disk: Option<u64>,
     /// Its ids, if it has any.
     pub ids: Option<IdsFound>,
-    /// What opening it for appending, in this format, would say to what is in it. None: it would be opened, and a torn end
-    /// put aside.
+    /// What opening it for appending, in this format and with ids if it has had any, would say to what is in it. None: it
+    /// would be opened, and a torn end put aside.
     pub refused: Option<OpenError>,
 }
 
@@ -141,8 +141,28 @@ pub struct RepairReport {
     pub records: u64,
     /// The lowest fence that may write from now on.
     pub floor: u64,
-    /// How many ids were kept and how many dropped, if it has any.
-    pub ids: Option<(u64, u64)>,
+    /// What has become of its ids, if it has any.
+    pub ids: Option<IdsRepaired>,
+}
+
+/// What [`repair`] has made of the ids of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IdsRepaired {
+    /// Ids whose records are in the file, or that stand for none.
+    pub kept: u64,
+    /// Ids whose records are not in the file.
+    pub dropped: u64,
+    /// Entries that could not be read.
+    pub damaged: u64,
+    /// Ids that the checkpoint counts and that were not there.
+    pub missing: u64,
+}
+
+impl IdsRepaired {
+    /// Ids of which nobody knows any more that their records are in the file: whoever appends those again has them twice.
+    pub fn lost(&self) -> u64 {
+        self.damaged + self.missing
+    }
 }
 
 /// A file that nobody else writes meanwhile.
@@ -227,10 +247,14 @@ pub fn check(
     let ids = match &looked {
         Some((ids, there)) => {
             let checked = ids.check(&*held.storage, path, 0, found.end).map_err(ids_error(path))?;
-            let missing = base.mark.ids.saturating_sub(ids.count_to(base.mark.at));
+            let missing = missing_ids(&base, Some(ids));
             Some(IdsFound { fitting: checked.kept, without_records: checked.dropped, damaged: there.damaged, missing })
         }
-        None => None,
+        // Nobody but the checkpoint knows that there were any.
+        None => match missing_ids(&base, None) {
+            0 => None,
+            missing => Some(IdsFound { fitting: 0, without_records: 0, damaged: 0, missing }),
+        },
     };
     // In the order in which opening it would come upon them.
     let refused = if let Some(at) = not_on_disk {
@@ -314,17 +338,21 @@ pub fn repair(
     };
 
     let mut ids = open_ids(disk, path, &held, found.end)?;
-    let mut ids_dropped = 0;
+    let mut ids_repaired =
+        IdsRepaired { missing: missing_ids(&base, ids.as_ref().map(|(ids, _)| ids)), ..IdsRepaired::default() };
     if let Some((ids, damaged)) = &mut ids {
         let done = ids.reconcile(disk, &*held.storage, path, 0, found.end).map_err(ids_error(path))?;
-        ids_dropped = done.dropped + *damaged;
+        ids_repaired.dropped = done.dropped;
+        ids_repaired.damaged = *damaged;
+        // The checkpoint counts those as well.
+        ids_repaired.missing = ids_repaired.missing.saturating_sub(*damaged);
     }
     if let Some((end, why)) = earlier_cut(&base, &found, ids.as_ref().map(|(ids, _)| ids)) {
         found = whole(end, &mut |_| {})?;
         reason = why;
         if let Some((ids, _)) = &mut ids {
             let done = ids.reconcile(disk, &*held.storage, path, 0, found.end).map_err(ids_error(path))?;
-            ids_dropped += done.dropped;
+            ids_repaired.dropped += done.dropped;
         }
     }
     let end = found.end;
@@ -347,10 +375,9 @@ pub fn repair(
     if let Some((ids, _)) = &mut ids {
         ids.sync().map_err(ids_error(path))?;
     }
-    let ids = ids.map(|(ids, _)| (ids.count(), ids_dropped));
+    ids_repaired.kept = ids.as_ref().map_or(0, |(ids, _)| ids.count());
     uninterrupted(|| held.storage.sync()).map_err(io_error("sync", path))?;
-    let id_count = ids.map_or(0, |(kept, _)| kept);
-    let mark = Mark::of(&*held.storage, end, found.records, found.sequence, id_count);
+    let mark = Mark::of(&*held.storage, end, found.records, found.sequence, ids_repaired.kept);
     let mark = mark.map_err(io_error("read", path))?;
     let state = State {
         birth: Birth::of(&held.status),
@@ -371,6 +398,7 @@ pub fn repair(
         let fenced = floor > 0 || says_fenced(&**lock);
         vouch(&mut **lock, &held.status, fenced)?;
     }
+    let ids = (ids.is_some() || ids_repaired.missing > 0).then_some(ids_repaired);
     Ok(RepairReport { format: held.format, torn, bytes: end, records: found.records, floor, ids })
 }
 
@@ -525,6 +553,11 @@ fn ids_broken(path: &Path, base: &Base, ids: &IdsFound, damaged_before: Option<u
         IdsFound { .. } => return None,
     };
     Some(OpenError::Ids { path: path.to_owned(), reason })
+}
+
+/// How many ids the mark counts that are not there.
+fn missing_ids(base: &Base, ids: Option<&Ids>) -> u64 {
+    base.mark.ids.saturating_sub(ids.map_or(0, |ids| ids.count_to(base.mark.at)))
 }
 
 fn torn_reason(found: &Found) -> String {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use lockkeeper_journal::inspect::{self, CheckReport, CheckpointFound, RepairReport, RepairSpec, Verdict};
+use lockkeeper_journal::inspect::{self, CheckReport, CheckpointFound, IdsRepaired, RepairReport, RepairSpec, Verdict};
 use lockkeeper_journal::os_lock::OsLockError;
 use lockkeeper_journal::storage::{Access, Disk, LocalDisk, Lock, Status, Storage};
 use lockkeeper_journal::{
@@ -327,11 +327,53 @@ fn ids_whose_records_were_torn_off_are_told_and_dropped() {
     let ids = report.ids.expect("it has ids");
     assert_eq!((ids.fitting, ids.without_records), (1, 1));
     let repaired = repair(&path, &cut()).unwrap();
-    assert_eq!(repaired.ids, Some((1, 1)));
+    assert_eq!(repaired.ids, Some(IdsRepaired { kept: 1, dropped: 1, ..IdsRepaired::default() }));
     let report = checked(&path);
     assert_eq!((report.verdict(), report.ids.map(|ids| ids.fitting)), (Verdict::Whole, Some(1)));
     let (file, _) = AppendFile::open(&with_ids_spec(&path)).unwrap();
     assert!(file.has(id_of(1)) && !file.has(id_of(2)));
+}
+
+/// A repair said "0 kept, 0 dropped" of ids that were gone, and a check nothing at all as long as nobody had opened the file:
+/// that records can be appended twice from then on was nowhere to be read.
+#[test]
+fn ids_that_were_lost_are_counted_by_a_check_and_by_a_repair_and_what_it_costs_is_said() {
+    type Lose = fn(&Path);
+    let cases: [(Lose, IdsRepaired); 3] = [
+        (|ids| fs::remove_file(ids).unwrap(), IdsRepaired { missing: 3, ..IdsRepaired::default() }),
+        (
+            |ids| OpenOptions::new().write(true).open(ids).unwrap().set_len(64 + 64).unwrap(),
+            IdsRepaired { kept: 1, missing: 2, ..IdsRepaired::default() },
+        ),
+        (
+            |ids| {
+                let mut bytes = fs::read(ids).unwrap();
+                bytes[64 + 30] ^= 1;
+                fs::write(ids, bytes).unwrap();
+            },
+            IdsRepaired { kept: 2, damaged: 1, ..IdsRepaired::default() },
+        ),
+    ];
+    for (lose, expected) in cases {
+        let (_directory, path) = place("out.txt");
+        with_ids(&path, &[("one", 1), ("two", 2), ("three", 3)]);
+        lose(&beside(&path, ".ids"));
+        // Opening the file makes a sidecar where there is none.
+        for _ in 0..2 {
+            let report = checked(&path);
+            let ids = report.ids.expect("it had ids");
+            assert_eq!((ids.fitting, ids.missing.max(ids.damaged)), (expected.kept, expected.lost()), "{ids:?}");
+            assert!(matches!(report.refused, Some(OpenError::Ids { .. })), "{report:?}");
+            let refused = AppendFile::open(&with_ids_spec(&path)).unwrap_err();
+            assert!(matches!(refused, OpenError::Ids { .. }), "{refused}");
+            assert!(refused.to_string().contains("may then be appended once more"), "{refused}");
+        }
+        assert_eq!(repair(&path, &plain()).unwrap().ids, Some(expected));
+        assert_eq!(checked(&path).verdict(), Verdict::Whole);
+        let (file, opened) = AppendFile::open(&with_ids_spec(&path)).unwrap();
+        assert_eq!(opened.ids.map(|ids| ids.known), Some(expected.kept));
+        assert_eq!(file.has(id_of(3)), expected.missing == 0);
+    }
 }
 
 /// The disk of this machine, which loses what a failed sync was to write, and starts anew when told to.

@@ -194,7 +194,10 @@ fn hint(path: &Path, report: &CheckReport) -> Option<String> {
             "put it back, or run `lockkeeper file repair --fence-floor N {file}` with an N above every fence that was given out"
         ),
         (Some(OpenError::Ids { .. }), _) => {
-            format!("run `lockkeeper file repair {file}`, which drops those that do not fit the file")
+            format!(
+                "put back a copy of {file}.ids, or run `lockkeeper file repair {file}`, which keeps those that fit the file: \
+                 what the lost ones stood for may then be appended once more"
+            )
         }
         (Some(error), _) => error.to_string(),
         (None, Verdict::Torn) => format!(

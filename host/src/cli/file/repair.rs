@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lockkeeper::FormatKind;
-use lockkeeper_journal::inspect::{self, RepairReport, RepairSpec};
+use lockkeeper_journal::inspect::{self, IdsRepaired, RepairReport, RepairSpec};
 use serde_json::json;
 
 use super::{Progress, count, disk, fail};
@@ -77,7 +77,12 @@ impl Repair {
                     "saved_to": torn.saved_to.display().to_string(),
                 })),
                 "fence_floor": floor,
-                "ids": ids.map(|(kept, dropped)| json!({ "kept": kept, "dropped": dropped })),
+                "ids": ids.map(|ids| json!({
+                    "kept": ids.kept,
+                    "dropped": ids.dropped,
+                    "damaged": ids.damaged,
+                    "missing": ids.missing,
+                })),
             });
             return print_line(format_args!("{event}"));
         }
@@ -92,8 +97,12 @@ impl Repair {
             )),
             None => print_line(format_args!("  cut: nothing")),
         }
-        if let Some((kept, dropped)) = ids {
-            print_line(format_args!("  ids: {kept} kept, {dropped} dropped"));
+        if let Some(ids) = ids {
+            let IdsRepaired { kept, dropped, damaged, missing } = ids;
+            print_line(format_args!("  ids: {kept} kept, {dropped} dropped, {damaged} damaged, {missing} missing"));
+            if ids.lost() > 0 {
+                print_line(format_args!("  what the damaged and missing ids stood for may be appended once more"));
+            }
         }
         print_line(format_args!("  fence floor: {floor}"));
     }
