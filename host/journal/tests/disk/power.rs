@@ -265,6 +265,7 @@ fn a_recovery_from_a_power_cut_can_fail_die_or_lose_power_itself() {
         }
     }
     println!("{recoveries} recoveries that failed or died, {cuts} that lost power");
+    assert!(recoveries >= 1_150 && cuts >= 550, "{recoveries} and {cuts}");
 }
 
 /// The power goes once more, at every operation of the recovery.
