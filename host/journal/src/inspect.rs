@@ -11,7 +11,7 @@ use crate::checkpoint::{Batch, Checkpoint, Mark, State, Stood};
 use crate::error::OpenError;
 use crate::identity::{Birth, Registration};
 use crate::ids::{Ids, IdsError};
-use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, says_fenced, vouch};
+use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, refuse_remote, says_fenced, vouch};
 use crate::reader::detect;
 use crate::recover::{Base, Known, verify_disk};
 use crate::scan::{self, Fault, FormatKind, Found, Oddities, Scan, Start};
@@ -114,6 +114,15 @@ impl CheckReport {
     }
 }
 
+/// What [`check_with`] is to go by.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CheckSpec {
+    /// What the records look like; found out if it is not said.
+    pub format: Option<FormatKind>,
+    /// Whether a latch may be lifted on a network or user-space file system. Looking is allowed anywhere.
+    pub allow_remote: bool,
+}
+
 /// What [`repair`] may do.
 #[derive(Debug, Clone, Default)]
 pub struct RepairSpec {
@@ -124,6 +133,9 @@ pub struct RepairSpec {
     /// Whether to cut the file at damage that is more than a torn end, or at a torn end that is not ours: what lies behind
     /// goes to `<file>.torn`.
     pub cut: bool,
+    /// Whether the file may be on a network or user-space file system, where nothing is promised: neither that nobody else
+    /// writes it meanwhile, nor that what is cut stays cut.
+    pub allow_remote: bool,
     /// What other processes are told about who has the file meanwhile.
     pub holder: String,
 }
@@ -195,10 +207,20 @@ pub fn check(
     disk: &Arc<dyn Disk>,
     path: &Path,
     format: Option<FormatKind>,
+    progress: impl FnMut(u64, u64),
+) -> Result<CheckReport, OpenError> {
+    check_with(disk, path, &CheckSpec { format, ..CheckSpec::default() }, progress)
+}
+
+/// [`check`], with options.
+pub fn check_with(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    spec: &CheckSpec,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<CheckReport, OpenError> {
     let disk = &**disk;
-    let held = hold(disk, path, format, Access::Read, None)?;
+    let held = hold(disk, path, spec.format, Access::Read, None)?;
     let bytes = held.status.len;
     let stood = look(disk, path)?;
     let nobody = NoLock;
@@ -223,6 +245,10 @@ pub fn check(
     let in_doubt = state.filter(|state| in_doubt(state, known.same_boot));
     let mut not_on_disk = None;
     if let Some(state) = in_doubt {
+        // What such a file system says of its disk proves nothing, so it lifts no latch.
+        if !spec.allow_remote {
+            refuse_remote(disk, path)?;
+        }
         let from = state.synced.at.min(bytes);
         not_on_disk = verify_disk(&*held.storage, from, bytes, |done| progress(done, bytes - from)).map_err(&read)?;
         if not_on_disk.is_none() {
@@ -295,6 +321,9 @@ pub fn repair(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<RepairReport, OpenError> {
     let disk = &**disk;
+    if !spec.allow_remote {
+        refuse_remote(disk, path)?;
+    }
     let mut held = hold(disk, path, spec.format, Access::Append, Some(&spec.holder))?;
     let bytes = held.status.len;
     let checkpoint_path = beside(path, CHECKPOINT);

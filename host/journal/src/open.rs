@@ -200,7 +200,9 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
     let path = &spec.path;
     let (encoder, header) = examine(&**disk, spec)?;
     make_parents(&**disk, spec)?;
-    refuse_remote(&**disk, spec)?;
+    if !spec.allow_remote {
+        refuse_remote(&**disk, path)?;
+    }
 
     let mut lock = lock(&**disk, spec)?;
     let (storage, status, created) = open_data(&**disk, path)?;
@@ -294,7 +296,9 @@ pub(crate) fn check(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
     examine(disk, spec)?;
     let there = disk.look(&spec.path).map_err(io_error("examine", &spec.path))?;
     if there.is_some() {
-        refuse_remote(disk, spec)?;
+        if !spec.allow_remote {
+            refuse_remote(disk, &spec.path)?;
+        }
         drop(lock(disk, spec)?);
     }
     Ok(())
@@ -365,13 +369,11 @@ fn make_parents(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
     }
 }
 
-fn refuse_remote(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
-    if spec.allow_remote {
-        return Ok(());
-    }
-    let dir = dir_of(&spec.path);
+/// Refuses a network or user-space file system. To be asked before anything is locked or written there.
+pub(crate) fn refuse_remote(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+    let dir = dir_of(path);
     match disk.remote(dir) {
-        Ok(Some(file_system)) => Err(OpenError::Remote { path: spec.path.clone(), file_system }),
+        Ok(Some(file_system)) => Err(OpenError::Remote { path: path.to_owned(), file_system }),
         Ok(None) => Ok(()),
         // Whoever opens the file says it better.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockkeeper_journal::inspect::{self, RepairSpec};
+use lockkeeper_journal::inspect::{self, CheckSpec, RepairSpec};
 use lockkeeper_journal::storage::Disk;
 use lockkeeper_journal::{
     AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, FormatKind, LatchCause, OpenError,
@@ -305,6 +305,40 @@ fn a_remote_disk_is_refused_by_name_and_taken_only_when_that_was_said() {
     assert_eq!(machine.read(OUT), None);
     let (file, _) = open_with(&machine, &spec_with(LINES, |spec| spec.allow_remote = true)).expect("it was said");
     file.append(b"x", unguarded).expect("it can be appended to");
+}
+
+/// A repair locked and cut on NFS as if its lock kept anybody away there, and a check lifted latches by what NFS said of
+/// its disk.
+#[test]
+fn on_a_remote_disk_nothing_is_repaired_and_no_latch_lifted_unless_that_was_said() {
+    let (machine, file) = opened(LINES);
+    file.sync().wait().expect("the disk is healthy");
+    file.append(b"one more", unguarded).expect("it can be appended to");
+    machine.inject(Fault::late(Errno::IO).on(&[Kind::Sync]).of("/out"));
+    file.sync().wait().expect_err("the sync failed");
+    drop(file);
+    machine.append(OUT, b"half");
+    machine.unlink("/data/out.lock");
+    machine.set(|settings| settings.remote = Some("FUSE"));
+    let names = machine.names();
+    let content = machine.read(OUT);
+    let disk: Arc<dyn Disk> = Arc::new(machine.host());
+    let path = Path::new(OUT);
+    let is_refused = |error: OpenError| {
+        assert!(matches!(error, OpenError::Remote { file_system: "FUSE", .. }), "{error}");
+        assert_eq!((machine.names(), machine.read(OUT)), (names.clone(), content.clone()), "nothing was touched");
+    };
+    is_refused(inspect::repair(&disk, path, &RepairSpec::default(), |_, _| {}).expect_err("it is remote"));
+    is_refused(inspect::check(&disk, path, None, |_, _| {}).expect_err("a latch would be lifted"));
+
+    let spec = CheckSpec { allow_remote: true, ..CheckSpec::default() };
+    let report = inspect::check_with(&disk, path, &spec, |_, _| {}).expect("it was said");
+    assert!(report.was_in_doubt && report.not_on_disk.is_none(), "{report:?}");
+    let report = inspect::check(&disk, path, None, |_, _| {}).expect("who only looks may look anywhere");
+    assert!(!report.was_in_doubt && report.torn.is_some(), "{report:?}");
+    let spec = RepairSpec { allow_remote: true, ..RepairSpec::default() };
+    let report = inspect::repair(&disk, path, &spec, |_, _| {}).expect("it was said");
+    assert_eq!(report.torn.map(|torn| torn.bytes), Some(4));
 }
 
 #[test]

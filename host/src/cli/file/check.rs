@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lockkeeper::{FormatKind, OpenError};
-use lockkeeper_journal::inspect::{self, CheckReport, CheckpointFound, IdsFound, Verdict};
+use lockkeeper_journal::inspect::{self, CheckReport, CheckSpec, CheckpointFound, IdsFound, Verdict};
 use serde_json::{Value, json};
 
 use super::{EXIT_DAMAGED, EXIT_TORN, Progress, count, disk, fail};
@@ -26,6 +26,9 @@ pub(super) struct Check {
     /// What the records look like: lines, csv, jsonl or framed [default: as it was written, or by its ending or first bytes]
     #[arg(long)]
     format: Option<FormatKind>,
+    /// Also believe NFS, CIFS and FUSE, where nothing is promised, about what is on the disk after a sync that failed
+    #[arg(long)]
+    allow_remote: bool,
     /// One JSON object per file on standard output
     #[arg(long)]
     json: bool,
@@ -41,7 +44,8 @@ impl Check {
 
     fn check(&self, path: &Path) -> u8 {
         let mut progress = Progress::new(self.json);
-        let checked = inspect::check(&disk(), path, self.format, |done, of| progress.at(done, of));
+        let spec = CheckSpec { format: self.format, allow_remote: self.allow_remote };
+        let checked = inspect::check_with(&disk(), path, &spec, |done, of| progress.at(done, of));
         progress.finish();
         match checked {
             Ok(report) => {
