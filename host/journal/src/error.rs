@@ -189,8 +189,9 @@ pub enum OpenError {
         known: u64,
     },
     /// The sidecar of ids is damaged: what is in the file could be appended again.
-    #[error("the record ids of {} cannot be relied on: {reason}; run `lockkeeper file repair` on it, which drops those that \
-        do not fit the file", path.display())]
+    #[error("the record ids of {} cannot be relied on: {reason}; put back a copy of {}.ids, or run `lockkeeper file repair` \
+        on it, which keeps those that fit the file: what the lost ones stood for may then be appended once more",
+        path.display(), path.display())]
     Ids {
         /// The data file.
         path: PathBuf,
@@ -277,6 +278,8 @@ pub enum Quota {
     Records,
     /// The bytes that have to stay free on its file system.
     Reserve,
+    /// The record ids that it may have.
+    Ids,
 }
 
 impl fmt::Display for Quota {
@@ -285,6 +288,7 @@ impl fmt::Display for Quota {
             Quota::Bytes => "the most bytes that it may have (`max-bytes`)",
             Quota::Records => "the most records that it may have (`max-records`)",
             Quota::Reserve => "what has to stay free on its file system (`reserve`)",
+            Quota::Ids => "the most record ids that it may have (FileSpec::ids_max)",
         })
     }
 }
@@ -328,6 +332,17 @@ pub enum InvalidRecord {
         bytes: usize,
         /// The limit.
         batch_bytes_max: usize,
+    },
+    /// The batch has more records than are counted.
+    #[error(
+        "the batch has {records} records, above the limit of {batch_records_max} (BATCH_RECORDS_MAX); \
+        append some of them earlier"
+    )]
+    BatchTooMany {
+        /// How many they would be.
+        records: u64,
+        /// The limit.
+        batch_records_max: u64,
     },
     /// The batch holds no record.
     #[error("the batch holds no record")]

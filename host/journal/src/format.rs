@@ -42,6 +42,10 @@ impl Format {
     }
 }
 
+/// The most records that can be written at once: what an id stands for, and how much of a batch of frames is still to come,
+/// is counted in 32 bits.
+pub const BATCH_RECORDS_MAX: u64 = u32::MAX as u64;
+
 /// Records of one file, checked and made into bytes, ready for one write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
@@ -236,15 +240,19 @@ impl Encoded {
     }
 
     /// Puts more records of the same file behind these, so that all are written at once. A row with another number of
-    /// columns is refused, and changes nothing.
+    /// columns is refused, and so is what would make more than [`BATCH_RECORDS_MAX`] of them; then nothing changes.
     pub fn extend(&mut self, more: &Encoded) -> Result<(), InvalidRecord> {
         assert_eq!(self.by, more.by, "records of two files are not put together");
         match (self.columns, more.columns) {
             (Some(expected), Some(got)) if expected != got => return Err(InvalidRecord::Columns { expected, got }),
             _ => {}
         }
+        let records = self.records.saturating_add(more.records);
+        if records > BATCH_RECORDS_MAX {
+            return Err(InvalidRecord::BatchTooMany { records, batch_records_max: BATCH_RECORDS_MAX });
+        }
         self.bytes.extend_from_slice(&more.bytes);
-        self.records += more.records;
+        self.records = records;
         Ok(())
     }
 }
@@ -270,4 +278,23 @@ fn quote(fields: &[impl AsRef<str>], bytes_expected: usize) -> Vec<u8> {
         .from_writer(Vec::with_capacity(bytes_expected + 64));
     writer.write_record(fields.iter().map(|field| field.as_ref())).expect("writing to memory does not fail");
     writer.into_inner().expect("writing to memory does not fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Empty lines of four gigabytes are as many records. Nobody counted them here, and the writer, which must, gave up.
+    #[test]
+    fn more_records_than_are_counted_in_a_batch_are_not_put_together() {
+        let encoder = Encoder::new(&Format::Lines, 10, 10);
+        let mut batch = encoder.record(b"").expect("it is a line");
+        let one = batch.clone();
+        batch.records = BATCH_RECORDS_MAX - 1;
+        batch.extend(&one).expect("it is the last that fits");
+        let full = batch.clone();
+        let refused = InvalidRecord::BatchTooMany { records: 1 << 32, batch_records_max: BATCH_RECORDS_MAX };
+        assert_eq!(batch.extend(&one), Err(refused));
+        assert_eq!(batch, full, "what was refused changes nothing");
+    }
 }

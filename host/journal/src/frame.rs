@@ -110,7 +110,7 @@ pub(crate) fn push_frame(out: &mut Vec<u8>, payload: &[u8]) {
 /// `first_sequence`. Answers how many they are. May be done again with other numbers, if the batch was not written.
 pub(crate) fn seal(frames: &mut [u8], first_sequence: u64, fence: u64, writer: u64) -> u64 {
     let count = count(frames);
-    let mut rest = u32::try_from(count).expect("so many headers do not fit in memory");
+    let mut rest = u32::try_from(count).expect("no more are put together than are counted in 32 bits");
     let mut sequence = first_sequence;
     let mut left = frames;
     while !left.is_empty() {

@@ -1,9 +1,11 @@
 //! What is in an append file, and is it whole; and mending what opening it would refuse.
 //!
-//! [`check`] changes nothing, with one exception: after a sync has failed, or a host died while it synced, it reads what the
-//! disk holds past the page cache, and if that is what was written, and nothing is wrong with it, lifts the latch. [`repair`] cuts, drops and decides
+//! [`check`] writes nothing, so that it works on a read-only mount and on files of others, with one exception: after a sync
+//! has failed, or a host died while it synced, it reads what the disk holds past the page cache, and if that is what was
+//! written, and nothing is wrong with it, lifts the latch. [`repair`] cuts, drops and decides
 //! where opening the file must not.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +13,8 @@ use crate::checkpoint::{Batch, Checkpoint, Mark, State, Stood};
 use crate::error::OpenError;
 use crate::identity::{Birth, Registration};
 use crate::ids::{Ids, IdsError};
-use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, says_fenced, vouch};
+use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, refuse_remote, says_fenced, vouch};
+use crate::os_lock::{Note, OsLockError};
 use crate::reader::detect;
 use crate::recover::{Base, Known, is_in_doubt, sync_or_latch};
 use crate::scan::{self, Fault, FormatKind, Found, Oddities, Scan, Start};
@@ -36,6 +39,17 @@ pub enum CheckpointFound {
         /// Up to here it is known to be on the disk.
         synced: u64,
     },
+}
+
+/// What the lock file of a checked file was good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockFileFound {
+    /// There is none: no writer of ours has had the file.
+    Missing,
+    /// It says whether the file is ours, and whether there were fences.
+    Read,
+    /// This user may not read it, so what it says is not known. That nobody writes the file is known from its own lock.
+    Forbidden,
 }
 
 /// What is known about the ids of a file.
@@ -74,6 +88,8 @@ pub struct CheckReport {
     pub oddities: Oddities,
     /// Whether it was written by this program.
     pub ours: bool,
+    /// Whether its lock file could be asked about that.
+    pub lock_file: LockFileFound,
     /// What lies beside it.
     pub checkpoint: CheckpointFound,
     /// The lowest fence that may write; 0 if none was ever given out, none if it is lost.
@@ -85,8 +101,8 @@ pub struct CheckReport {
     pub not_on_disk: Option<u64>,
     /// Its ids, if it has any.
     pub ids: Option<IdsFound>,
-    /// What opening it for appending, in this format, would say to what is in it. None: it would be opened, and a torn end
-    /// put aside.
+    /// What opening it for appending, in this format and with ids if it has had any, would say to what is in it. None: it
+    /// would be opened, and a torn end put aside.
     pub refused: Option<OpenError>,
 }
 
@@ -114,6 +130,15 @@ impl CheckReport {
     }
 }
 
+/// What [`check_with`] is to go by.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CheckSpec {
+    /// What the records look like; found out if it is not said.
+    pub format: Option<FormatKind>,
+    /// Whether a latch may be lifted on a network or user-space file system. Looking is allowed anywhere.
+    pub allow_remote: bool,
+}
+
 /// What [`repair`] may do.
 #[derive(Debug, Clone, Default)]
 pub struct RepairSpec {
@@ -124,6 +149,9 @@ pub struct RepairSpec {
     /// Whether to cut the file at damage that is more than a torn end, or at a torn end that is not ours: what lies behind
     /// goes to `<file>.torn`.
     pub cut: bool,
+    /// Whether the file may be on a network or user-space file system, where nothing is promised: neither that nobody else
+    /// writes it meanwhile, nor that what is cut stays cut.
+    pub allow_remote: bool,
     /// What other processes are told about who has the file meanwhile.
     pub holder: String,
 }
@@ -141,8 +169,28 @@ pub struct RepairReport {
     pub records: u64,
     /// The lowest fence that may write from now on.
     pub floor: u64,
-    /// How many ids were kept and how many dropped, if it has any.
-    pub ids: Option<(u64, u64)>,
+    /// What has become of its ids, if it has any.
+    pub ids: Option<IdsRepaired>,
+}
+
+/// What [`repair`] has made of the ids of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IdsRepaired {
+    /// Ids whose records are in the file, or that stand for none.
+    pub kept: u64,
+    /// Ids whose records are not in the file.
+    pub dropped: u64,
+    /// Entries that could not be read.
+    pub damaged: u64,
+    /// Ids that the checkpoint counts and that were not there.
+    pub missing: u64,
+}
+
+impl IdsRepaired {
+    /// Ids of which nobody knows any more that their records are in the file: whoever appends those again has them twice.
+    pub fn lost(&self) -> u64 {
+        self.damaged + self.missing
+    }
 }
 
 /// A file that nobody else writes meanwhile.
@@ -151,6 +199,7 @@ struct InHand {
     status: Status,
     format: FormatKind,
     lock: Option<Box<dyn Held>>,
+    lock_file: LockFileFound,
     _registration: Registration,
 }
 
@@ -175,13 +224,23 @@ pub fn check(
     disk: &Arc<dyn Disk>,
     path: &Path,
     format: Option<FormatKind>,
+    progress: impl FnMut(u64, u64),
+) -> Result<CheckReport, OpenError> {
+    check_with(disk, path, &CheckSpec { format, ..CheckSpec::default() }, progress)
+}
+
+/// [`check`], with options.
+pub fn check_with(
+    disk: &Arc<dyn Disk>,
+    path: &Path,
+    spec: &CheckSpec,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<CheckReport, OpenError> {
     let disk = &**disk;
-    let held = hold(disk, path, format, Access::Read, None)?;
+    let held = hold(disk, path, spec.format, Access::Read, None)?;
     let bytes = held.status.len;
     let stood = look(disk, path)?;
-    let nobody = NoLock;
+    let nobody = NoLock::default();
     let lock: &dyn Held = held.lock.as_deref().unwrap_or(&nobody);
     let known = Known::new(disk, &stood, &held.status, lock);
     refuse_other_format(path, &known, held.format)?;
@@ -213,6 +272,10 @@ pub fn check(
     let in_doubt = state.filter(|state| is_in_doubt(state, known.same_boot));
     let mut not_on_disk = None;
     if let Some(state) = in_doubt {
+        // What such a file system says of its disk proves nothing, so it lifts no latch.
+        if !spec.allow_remote {
+            refuse_remote(disk, path)?;
+        }
         sync_in_doubt(disk, path, &held, state)?;
         let from = state.synced.at.min(bytes);
         not_on_disk = verify_disk(&*held.storage, from, bytes, |done| progress(done, bytes - from)).map_err(&read)?;
@@ -235,11 +298,15 @@ pub fn check(
     let ids = match &looked {
         Some((ids, there)) => {
             let checked = ids.check(&*held.storage, path, 0, found.end).map_err(ids_error(path))?;
-            let missing = base.mark.ids.saturating_sub(ids.count_to(base.mark.at));
+            let missing = missing_ids(&base, Some(ids));
             let damaged = there.damaged + base.lost_entries(there);
             Some(IdsFound { fitting: checked.kept, without_records: checked.dropped, damaged, missing })
         }
-        None => None,
+        // Nobody but the checkpoint knows that there were any.
+        None => match missing_ids(&base, None) {
+            0 => None,
+            missing => Some(IdsFound { fitting: 0, without_records: 0, damaged: 0, missing }),
+        },
     };
     // In the order in which opening it would come upon them.
     let refused = if let Some(at) = not_on_disk {
@@ -268,6 +335,7 @@ pub fn check(
         fault: found.fault,
         oddities: found.oddities,
         ours: known.ours,
+        lock_file: held.lock_file,
         checkpoint,
         floor,
         was_in_doubt: in_doubt.is_some(),
@@ -286,11 +354,14 @@ pub fn repair(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<RepairReport, OpenError> {
     let disk = &**disk;
+    if !spec.allow_remote {
+        refuse_remote(disk, path)?;
+    }
     let mut held = hold(disk, path, spec.format, Access::Append, Some(&spec.holder))?;
     let bytes = held.status.len;
     let checkpoint_path = beside(path, CHECKPOINT);
     let stood = look(disk, path)?;
-    let nobody = NoLock;
+    let nobody = NoLock::default();
     let lock: &dyn Held = held.lock.as_deref().unwrap_or(&nobody);
     let known = Known::new(disk, &stood, &held.status, lock);
     let framed = held.format == FormatKind::Framed;
@@ -330,17 +401,21 @@ pub fn repair(
     };
 
     let mut ids = open_ids(disk, path, &held, found.end)?;
-    let mut ids_dropped = 0;
+    let mut ids_repaired =
+        IdsRepaired { missing: missing_ids(&base, ids.as_ref().map(|(ids, _)| ids)), ..IdsRepaired::default() };
     if let Some((ids, damaged)) = &mut ids {
         let done = ids.reconcile(disk, &*held.storage, path, 0, found.end).map_err(ids_error(path))?;
-        ids_dropped = done.dropped + *damaged;
+        ids_repaired.dropped = done.dropped;
+        ids_repaired.damaged = *damaged;
+        // The checkpoint counts those as well.
+        ids_repaired.missing = ids_repaired.missing.saturating_sub(*damaged);
     }
     if let Some((end, why)) = earlier_cut(&base, &found, ids.as_ref().map(|(ids, _)| ids)) {
         found = whole(end, &mut |_| {})?;
         reason = why;
         if let Some((ids, _)) = &mut ids {
             let done = ids.reconcile(disk, &*held.storage, path, 0, found.end).map_err(ids_error(path))?;
-            ids_dropped += done.dropped;
+            ids_repaired.dropped += done.dropped;
         }
     }
     let end = found.end;
@@ -358,13 +433,12 @@ pub fn repair(
         let synced = if base.in_doubt { ids.sync_in_doubt(disk) } else { ids.sync() };
         synced.map_err(ids_error(path))?;
     }
-    let ids = ids.map(|(ids, _)| (ids.count(), ids_dropped));
+    ids_repaired.kept = ids.as_ref().map_or(0, |(ids, _)| ids.count());
     match state {
         Some(state) => sync_in_doubt(disk, path, &held, &State { floor, ..state.clone() })?,
         None => uninterrupted(|| held.storage.sync()).map_err(io_error("sync", path))?,
     }
-    let id_count = ids.map_or(0, |(kept, _)| kept);
-    let mark = Mark::of(&*held.storage, end, found.records, found.sequence, id_count);
+    let mark = Mark::of(&*held.storage, end, found.records, found.sequence, ids_repaired.kept);
     let mark = mark.map_err(io_error("read", path))?;
     let state = State {
         birth: Birth::of(&held.status),
@@ -385,25 +459,32 @@ pub fn repair(
         let fenced = floor > 0 || says_fenced(&**lock);
         vouch(&mut **lock, &held.status, fenced)?;
     }
+    let ids = (ids.is_some() || ids_repaired.missing > 0).then_some(ids_repaired);
     Ok(RepairReport { format: held.format, torn, bytes: end, records: found.records, floor, ids })
 }
 
-/// For a file that has no sidecar: it says nothing.
-#[derive(Debug)]
-struct NoLock;
+/// For a file that has no sidecar, or one that is only read.
+#[derive(Debug, Default)]
+struct NoLock {
+    mark: Option<String>,
+}
 
 impl Held for NoLock {
     fn mark(&self) -> Option<&str> {
-        None
+        self.mark.as_deref()
     }
 
-    fn set_mark(&mut self, _mark: &str) -> Result<(), crate::os_lock::OsLockError> {
+    /// Nobody who only looks has anything to note.
+    fn set_mark(&mut self, _mark: &str) -> Result<(), OsLockError> {
         Ok(())
     }
 }
 
-/// Opens a file while nobody writes it. Without a holder's name nothing is made beside it: a file without a sidecar has no
-/// writer of ours.
+/// Opens a file while nobody writes it.
+///
+/// Without a holder's name nothing is written or made: then its own lock is all that keeps writers away, as each of them has
+/// that from before it looks into the file until it has let go of it. It can be had on a read-only mount, too, and of a
+/// file that this user may only read.
 fn hold(
     disk: &dyn Disk,
     path: &Path,
@@ -414,19 +495,32 @@ fn hold(
     let look = || disk.look(path).map_err(io_error("examine", path));
     check_regular(path, &look()?.ok_or_else(|| missing(path))?)?;
     let lock_path = beside(path, LOCK);
-    let has_sidecar = disk.look(&lock_path).map_err(io_error("examine", &lock_path))?.is_some();
-    let lock = match holder {
-        None if !has_sidecar => None,
-        _ => match disk.lock(&lock_path, holder.unwrap_or("a check of the file"))? {
-            Lock::Held(lock) => Some(lock),
+    let mut lock: Option<Box<dyn Held>> = None;
+    if let Some(holder) = holder {
+        match disk.lock(&lock_path, holder)? {
+            Lock::Held(held) => lock = Some(held),
             Lock::Busy(holder) => return Err(OpenError::Busy { path: path.to_owned(), holder }),
-        },
-    };
+        }
+    }
     let storage = uninterrupted(|| disk.open(path, access)).map_err(io_error("open", path))?;
     let status = look()?.ok_or_else(|| missing(path))?;
     let registration = Registration::enter(status.id, path)
         .map_err(|open_as| OpenError::AlreadyOpen { path: path.to_owned(), open_as })?;
-    if !storage.try_lock().map_err(io_error("lock", path))? {
+    let is_free = storage.try_lock().map_err(io_error("lock", path))?;
+    let mut lock_file = LockFileFound::Read;
+    if lock.is_none() {
+        // Read when the file's own lock is held: who writes to the sidecar after this gets no further than that.
+        match disk.read_note(&lock_path) {
+            Ok(Some(Note { holder, .. })) if !is_free => return Err(OpenError::Busy { path: path.to_owned(), holder }),
+            Ok(Some(Note { mark, .. })) => lock = Some(Box::new(NoLock { mark })),
+            Ok(None) => lock_file = LockFileFound::Missing,
+            Err(OsLockError::Open { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+                lock_file = LockFileFound::Forbidden;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if !is_free {
         return Err(OpenError::Busy { path: path.to_owned(), holder: None });
     }
     let open = storage.status().map_err(io_error("examine", path))?;
@@ -438,7 +532,7 @@ fn hold(
         Some(format) => format,
         None => format_of(disk, path, &*storage, &status)?.format,
     };
-    Ok(InHand { storage, status, format, lock, _registration: registration })
+    Ok(InHand { storage, status, format, lock, lock_file, _registration: registration })
 }
 
 fn look(disk: &dyn Disk, path: &Path) -> Result<Stood, OpenError> {
@@ -464,7 +558,7 @@ pub fn likeness(disk: &Arc<dyn Disk>, path: &Path) -> Result<Likeness, OpenError
 }
 
 fn missing(path: &Path) -> OpenError {
-    io_error("open", path)(std::io::ErrorKind::NotFound.into())
+    io_error("open", path)(ErrorKind::NotFound.into())
 }
 
 fn format_of(disk: &dyn Disk, path: &Path, storage: &dyn Storage, status: &Status) -> Result<Likeness, OpenError> {
@@ -534,6 +628,11 @@ fn ids_broken(path: &Path, base: &Base, ids: &IdsFound, damaged_before: Option<u
         IdsFound { .. } => return None,
     };
     Some(OpenError::Ids { path: path.to_owned(), reason })
+}
+
+/// How many ids the mark counts that are not there.
+fn missing_ids(base: &Base, ids: Option<&Ids>) -> u64 {
+    base.mark.ids.saturating_sub(ids.map_or(0, |ids| ids.count_to(base.mark.at)))
 }
 
 fn torn_reason(found: &Found) -> String {

@@ -25,6 +25,7 @@ mod open;
 pub mod os_lock;
 mod reader;
 mod recover;
+mod room;
 mod scan;
 pub mod storage;
 mod sync;
@@ -38,11 +39,11 @@ pub use elsewhere::Elsewhere;
 pub use error::{AppendError, Change, InvalidRecord, LatchCause, OpenError, Quota, SyncError};
 pub use fields::FieldReader;
 pub use file::{AppendFile, AppendOptions, Appended, Durability, Position, unguarded};
-pub use format::{Encoded, Format};
+pub use format::{BATCH_RECORDS_MAX, Encoded, Format};
 pub use ids::{RecordId, RecordIdSyntax};
 pub use open::{
-    BATCH_BYTES_MAX, CheckpointUse, FileSpec, IdsReport, IfExists, OpenReport, Parents, RECORD_BYTES_CEILING,
-    RECORD_BYTES_MAX, Torn,
+    BATCH_BYTES_MAX, CheckpointUse, FileSpec, IDS_PER_FILE_MAX, IdsReport, IfExists, OpenReport, Parents,
+    RECORD_BYTES_CEILING, RECORD_BYTES_MAX, Torn,
 };
 pub use reader::{FrameInfo, ReadError, Reader, Record, Tail, detect};
 pub use scan::{Fault, FaultKind, FormatKind, Oddities, UnknownFormat};

@@ -17,6 +17,7 @@ use crate::format::{Encoded, Encoder, Format};
 use crate::identity::{self, Birth, Registration};
 use crate::os_lock::OsLockError;
 use crate::recover::{self, Settled};
+use crate::room::Room;
 use crate::storage::{Access, Disk, FileKind, Held, Lock, Status, Storage, uninterrupted};
 use crate::writer::{Beginning, Quotas, Writer};
 
@@ -28,6 +29,10 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// The largest record or batch limit that may be asked for: a single write takes no more than about twice this.
 pub const RECORD_BYTES_CEILING: usize = 1 << 30;
+
+/// The default limit of ids in a file. Each takes 64 bytes of the disk, and about as many of this process's memory for as long
+/// as the file is open, which whoever invents ids for one-byte records would otherwise fill.
+pub const IDS_PER_FILE_MAX: u64 = 10_000_000;
 
 /// How long a buffered record stays in memory if nothing else comes.
 const BUFFERED_FOR: Duration = Duration::from_millis(100);
@@ -79,6 +84,8 @@ pub struct FileSpec {
     pub holder: String,
     /// Whether records may have ids ([`AppendOptions::id`](crate::AppendOptions::id)). They are kept in `<path>.ids`.
     pub ids: bool,
+    /// The most ids that it may have.
+    pub ids_max: u64,
     /// The most bytes that the file may have, header included.
     pub bytes_max: Option<u64>,
     /// The most records that it may have, header not included.
@@ -111,6 +118,7 @@ impl FileSpec {
             batch_bytes_max: BATCH_BYTES_MAX,
             holder: holder.into(),
             ids: false,
+            ids_max: IDS_PER_FILE_MAX,
             bytes_max: None,
             records_max: None,
             reserve_bytes: 0,
@@ -200,7 +208,9 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
     let path = &spec.path;
     let (encoder, header) = examine(&**disk, spec)?;
     make_parents(&**disk, spec)?;
-    refuse_remote(&**disk, spec)?;
+    if !spec.allow_remote {
+        refuse_remote(&**disk, path)?;
+    }
 
     let mut lock = lock(&**disk, spec)?;
     let (storage, status, created) = open_data(&**disk, path)?;
@@ -265,8 +275,14 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
         checkpoint,
         state,
         ids,
-        quotas: Quotas { bytes_max: spec.bytes_max, records_max: spec.records_max, reserve_bytes: spec.reserve_bytes },
+        quotas: Quotas {
+            bytes_max: spec.bytes_max,
+            records_max: spec.records_max,
+            reserve_bytes: spec.reserve_bytes,
+            ids_max: spec.ids_max,
+        },
         header_rows,
+        room: Room::of(status.id.device),
         set_aside_bytes: spec.set_aside_bytes,
         look_every: spec.look_every,
     });
@@ -291,7 +307,9 @@ pub(crate) fn check(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
     examine(disk, spec)?;
     let there = disk.look(&spec.path).map_err(io_error("examine", &spec.path))?;
     if there.is_some() {
-        refuse_remote(disk, spec)?;
+        if !spec.allow_remote {
+            refuse_remote(disk, &spec.path)?;
+        }
         drop(lock(disk, spec)?);
     }
     Ok(())
@@ -362,13 +380,11 @@ fn make_parents(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
     }
 }
 
-fn refuse_remote(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
-    if spec.allow_remote {
-        return Ok(());
-    }
-    let dir = dir_of(&spec.path);
+/// Refuses a network or user-space file system. To be asked before anything is locked or written there.
+pub(crate) fn refuse_remote(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+    let dir = dir_of(path);
     match disk.remote(dir) {
-        Ok(Some(file_system)) => Err(OpenError::Remote { path: spec.path.clone(), file_system }),
+        Ok(Some(file_system)) => Err(OpenError::Remote { path: path.to_owned(), file_system }),
         Ok(None) => Ok(()),
         // Whoever opens the file says it better.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

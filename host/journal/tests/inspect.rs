@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use lockkeeper_journal::inspect::{self, CheckReport, CheckpointFound, RepairReport, RepairSpec, Verdict};
-use lockkeeper_journal::os_lock::OsLockError;
+use lockkeeper_journal::inspect::{self, CheckReport, CheckpointFound, IdsRepaired, RepairReport, RepairSpec, Verdict};
+use lockkeeper_journal::os_lock::{Note, OsLockError};
 use lockkeeper_journal::storage::{Access, Disk, LocalDisk, Lock, Status, Storage};
 use lockkeeper_journal::{
     AppendFile, AppendOptions, CheckpointUse, FaultKind, FileSpec, Format, FormatKind, OpenError, RecordId, unguarded,
@@ -98,10 +98,7 @@ fn a_whole_file_of_every_format_is_whole_and_its_records_are_counted() {
         assert_eq!(report.next_sequence, (name == "out.lkf").then_some(3));
         assert_eq!(report.floor, Some(0));
         assert!(matches!(report.checkpoint, CheckpointFound::Fits { at, .. } if at == bytes), "{report:?}");
-        // The note in the lock file says who had it last.
-        let lock = beside(&path, ".lock");
-        let data = |all: Vec<(PathBuf, Vec<u8>)>| all.into_iter().filter(|(path, _)| *path != lock).collect::<Vec<_>>();
-        assert_eq!(data(everything(&path)), data(before), "a check changes nothing");
+        assert_eq!(everything(&path), before, "a check changes nothing, nor does the lock file name it");
     }
 }
 
@@ -214,7 +211,7 @@ fn a_file_that_is_open_or_missing_or_no_file_is_refused() {
 
     let (file, _) = AppendFile::open(&spec(&path, &Format::Lines)).unwrap();
     let busy = check(&path).unwrap_err();
-    assert!(matches!(&busy, OpenError::Busy { holder: Some(holder), .. } if holder.text == "a test"), "{busy}");
+    assert!(matches!(&busy, OpenError::AlreadyOpen { open_as, .. } if *open_as == path), "{busy}");
     assert!(matches!(repair(&path, &plain()), Err(OpenError::Busy { .. })));
     file.append(b"one", unguarded).unwrap();
     drop(file);
@@ -327,11 +324,53 @@ fn ids_whose_records_were_torn_off_are_told_and_dropped() {
     let ids = report.ids.expect("it has ids");
     assert_eq!((ids.fitting, ids.without_records), (1, 1));
     let repaired = repair(&path, &cut()).unwrap();
-    assert_eq!(repaired.ids, Some((1, 1)));
+    assert_eq!(repaired.ids, Some(IdsRepaired { kept: 1, dropped: 1, ..IdsRepaired::default() }));
     let report = checked(&path);
     assert_eq!((report.verdict(), report.ids.map(|ids| ids.fitting)), (Verdict::Whole, Some(1)));
     let (file, _) = AppendFile::open(&with_ids_spec(&path)).unwrap();
     assert!(file.has(id_of(1)) && !file.has(id_of(2)));
+}
+
+/// A repair said "0 kept, 0 dropped" of ids that were gone, and a check nothing at all as long as nobody had opened the file:
+/// that records can be appended twice from then on was nowhere to be read.
+#[test]
+fn ids_that_were_lost_are_counted_by_a_check_and_by_a_repair_and_what_it_costs_is_said() {
+    type Lose = fn(&Path);
+    let cases: [(Lose, IdsRepaired); 3] = [
+        (|ids| fs::remove_file(ids).unwrap(), IdsRepaired { missing: 3, ..IdsRepaired::default() }),
+        (
+            |ids| OpenOptions::new().write(true).open(ids).unwrap().set_len(64 + 64).unwrap(),
+            IdsRepaired { kept: 1, missing: 2, ..IdsRepaired::default() },
+        ),
+        (
+            |ids| {
+                let mut bytes = fs::read(ids).unwrap();
+                bytes[64 + 30] ^= 1;
+                fs::write(ids, bytes).unwrap();
+            },
+            IdsRepaired { kept: 2, damaged: 1, ..IdsRepaired::default() },
+        ),
+    ];
+    for (lose, expected) in cases {
+        let (_directory, path) = place("out.txt");
+        with_ids(&path, &[("one", 1), ("two", 2), ("three", 3)]);
+        lose(&beside(&path, ".ids"));
+        // Opening the file makes a sidecar where there is none.
+        for _ in 0..2 {
+            let report = checked(&path);
+            let ids = report.ids.expect("it had ids");
+            assert_eq!((ids.fitting, ids.missing.max(ids.damaged)), (expected.kept, expected.lost()), "{ids:?}");
+            assert!(matches!(report.refused, Some(OpenError::Ids { .. })), "{report:?}");
+            let refused = AppendFile::open(&with_ids_spec(&path)).unwrap_err();
+            assert!(matches!(refused, OpenError::Ids { .. }), "{refused}");
+            assert!(refused.to_string().contains("may then be appended once more"), "{refused}");
+        }
+        assert_eq!(repair(&path, &plain()).unwrap().ids, Some(expected));
+        assert_eq!(checked(&path).verdict(), Verdict::Whole);
+        let (file, opened) = AppendFile::open(&with_ids_spec(&path)).unwrap();
+        assert_eq!(opened.ids.map(|ids| ids.known), Some(expected.kept));
+        assert_eq!(file.has(id_of(3)), expected.missing == 0);
+    }
 }
 
 /// The disk of this machine, which loses what a failed sync was to write, and starts anew when told to.
@@ -379,6 +418,9 @@ impl Disk for Shared {
     }
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
         LocalDisk.lock(path, holder)
+    }
+    fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError> {
+        LocalDisk.read_note(path)
     }
     fn boot(&self) -> Option<String> {
         Some(format!("boot-{}", self.0.boots.load(Ordering::Relaxed)))

@@ -304,6 +304,9 @@ fn sweep(place: Place, processes: usize, dies_again: bool) {
     figure(format_args!(
         "seed {seed}, {place:?}, {sites} sites of {processes} processes in {time:.1?}: {tally}\n{died:?}"
     ));
+    // Of each process six appends that are written at once, each of which is two sites; and the opening of the files.
+    let least = 12 * processes as u64 + 5 * FILE_COUNT as u64;
+    assert!(sites >= least, "only {sites} sites were met, not {least}");
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_host_that_dies_at_any_operation_loses_nothing_that_it_acknowledged() {
         }
     }
     println!("{died} deaths");
-    assert!(died > 1_500, "{died}");
+    assert!(died >= 2_300, "{died}");
 }
 
 #[test]
@@ -100,6 +100,7 @@ fn a_host_that_dies_or_fails_while_it_recovers_is_recovered_from() {
         });
     }
     println!("{recoveries} recoveries");
+    assert!(recoveries >= 3_900, "{recoveries}");
 }
 
 /// The same, where the recovery is a check or a repair after a failed sync.
@@ -134,4 +135,5 @@ fn a_check_or_repair_after_a_failed_sync_can_die_or_fail_and_is_done_again() {
         }
     }
     println!("{recoveries} recoveries");
+    assert!(recoveries >= 4_900, "{recoveries}");
 }

@@ -19,6 +19,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,6 +158,31 @@ impl Machine {
     /// them, and those done by half as far as `states_max` goes. Beyond that, states at random.
     pub(crate) fn power_cuts(&self, states_max: usize) -> PowerCuts {
         PowerCuts::new(self.inner().world.clone(), states_max)
+    }
+
+    /// Every subset of the changes that are not synced, of which there are at most [`POINTS_EXHAUSTIVE_MAX`].
+    pub(crate) fn power_cuts_to_every_subset(&self) -> PowerCuts {
+        PowerCuts::subsets(self.inner().world.clone())
+    }
+
+    /// The same; then every subset once more for each way in which one change can be done by half.
+    pub(crate) fn power_cuts_to_every_half(&self) -> PowerCuts {
+        PowerCuts::halves(self.inner().world.clone())
+    }
+
+    /// So many states at random.
+    pub(crate) fn power_cuts_at_random(&self, states: usize) -> PowerCuts {
+        PowerCuts::at_random(self.inner().world.clone(), states)
+    }
+
+    /// All that whoever opens files here can tell apart, but for the device number.
+    pub(crate) fn fingerprint(&self, hasher: &mut impl Hasher) {
+        let World { names, inodes, boots, .. } = &self.inner().world;
+        boots.hash(hasher);
+        for (path, key) in names {
+            let inode = &inodes[key];
+            (path, inode.number, inode.born, inode.mode, &inode.cache, inode.pending.len()).hash(hasher);
+        }
     }
 
     /// One state that a power cut may leave.

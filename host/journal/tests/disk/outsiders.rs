@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockkeeper_journal::inspect::{self, RepairSpec};
+use lockkeeper_journal::inspect::{self, CheckSpec, LockFileFound, RepairSpec, Verdict};
 use lockkeeper_journal::storage::Disk;
 use lockkeeper_journal::{
-    AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, FormatKind, LatchCause, OpenError,
-    OpenReport, Quota, RecordId, SyncError, unguarded,
+    AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, Format, FormatKind, IDS_PER_FILE_MAX,
+    LatchCause, OpenError, OpenReport, Quota, RecordId, SyncError, unguarded,
 };
 use rustix::io::Errno;
 
@@ -307,6 +307,90 @@ fn a_remote_disk_is_refused_by_name_and_taken_only_when_that_was_said() {
     file.append(b"x", unguarded).expect("it can be appended to");
 }
 
+/// A check opened the lock file for writing and left its own name in it, so a backup on a read-only mount, or the file of
+/// somebody else, could not be looked at.
+#[test]
+fn a_check_works_where_nothing_may_be_written_and_writes_only_to_lift_a_latch() {
+    let check = |machine: &Machine| {
+        let disk: Arc<dyn Disk> = Arc::new(machine.host());
+        inspect::check(&disk, Path::new(OUT), None, |_, _| {})
+    };
+    for flavour in FLAVOURS {
+        let (machine, file) = opened(flavour);
+        file.sync().wait().expect("the disk is healthy");
+        let error = check(&machine.snapshot()).map(drop);
+        assert!(error.is_ok(), "where nobody has it, it can be checked: {error:?}");
+        let error = check(&machine).expect_err("it is being written");
+        assert!(matches!(error, OpenError::AlreadyOpen { .. } | OpenError::Busy { .. }), "{error}");
+        drop(file);
+        let (lock, before) = (machine.read("/data/out.lock"), machine.operations());
+        machine.inject(Fault::read_only());
+        let report = check(&machine).expect("it is only read");
+        assert_eq!((report.verdict(), report.ours, report.lock_file), (Verdict::Whole, true, LockFileFound::Read));
+        let changes = machine.log().into_iter().filter(|it| it.number > before && Kind::CHANGES.contains(&it.kind));
+        assert_eq!(changes.map(|it| it.kind).collect::<Vec<_>>(), [], "nothing was tried");
+        assert_eq!(machine.read("/data/out.lock"), lock, "it still names its last writer");
+
+        // Somebody else's lock file: whose the file is, is known from the checkpoint, and that nobody writes it, from itself.
+        machine.heal();
+        machine.inject(Fault::fail(Errno::ACCESS).on(&[Kind::OpenRead]).of(".lock").forever());
+        let report = check(&machine).expect("it is only read");
+        assert_eq!((report.verdict(), report.ours, report.lock_file), (Verdict::Whole, true, LockFileFound::Forbidden));
+        machine.heal();
+        let writer = machine.host();
+        let storage = writer.open(Path::new(OUT), lockkeeper_journal::storage::Access::Append).expect("it is there");
+        assert!(storage.try_lock().expect("it can be tried"));
+        let error = check(&machine).expect_err("it is being written");
+        assert!(matches!(&error, OpenError::Busy { holder: Some(holder), .. } if holder.text == "a test"), "{error}");
+        machine.inject(Fault::fail(Errno::ACCESS).on(&[Kind::OpenRead]).of(".lock").forever());
+        let error = check(&machine).expect_err("it is being written");
+        assert!(matches!(error, OpenError::Busy { holder: None, .. }), "{error}");
+    }
+    let (machine, file) = opened(LINES);
+    machine.inject(Fault::late(Errno::IO).on(&[Kind::Sync]).of("/out"));
+    file.sync().wait().expect_err("the sync failed");
+    drop(file);
+    machine.inject(Fault::read_only());
+    let error = check(&machine).expect_err("that cannot be noted here");
+    assert!(matches!(error, OpenError::Io { action: "write", .. }), "{error}");
+    machine.heal();
+    assert!(check(&machine).expect("now it can").was_in_doubt);
+}
+
+/// A repair locked and cut on NFS as if its lock kept anybody away there, and a check lifted latches by what NFS said of
+/// its disk.
+#[test]
+fn on_a_remote_disk_nothing_is_repaired_and_no_latch_lifted_unless_that_was_said() {
+    let (machine, file) = opened(LINES);
+    file.sync().wait().expect("the disk is healthy");
+    file.append(b"one more", unguarded).expect("it can be appended to");
+    machine.inject(Fault::late(Errno::IO).on(&[Kind::Sync]).of("/out"));
+    file.sync().wait().expect_err("the sync failed");
+    drop(file);
+    machine.append(OUT, b"half");
+    machine.unlink("/data/out.lock");
+    machine.set(|settings| settings.remote = Some("FUSE"));
+    let names = machine.names();
+    let content = machine.read(OUT);
+    let disk: Arc<dyn Disk> = Arc::new(machine.host());
+    let path = Path::new(OUT);
+    let is_refused = |error: OpenError| {
+        assert!(matches!(error, OpenError::Remote { file_system: "FUSE", .. }), "{error}");
+        assert_eq!((machine.names(), machine.read(OUT)), (names.clone(), content.clone()), "nothing was touched");
+    };
+    is_refused(inspect::repair(&disk, path, &RepairSpec::default(), |_, _| {}).expect_err("it is remote"));
+    is_refused(inspect::check(&disk, path, None, |_, _| {}).expect_err("a latch would be lifted"));
+
+    let spec = CheckSpec { allow_remote: true, ..CheckSpec::default() };
+    let report = inspect::check_with(&disk, path, &spec, |_, _| {}).expect("it was said");
+    assert!(report.was_in_doubt && report.not_on_disk.is_none(), "{report:?}");
+    let report = inspect::check(&disk, path, None, |_, _| {}).expect("who only looks may look anywhere");
+    assert!(!report.was_in_doubt && report.torn.is_some(), "{report:?}");
+    let spec = RepairSpec { allow_remote: true, ..RepairSpec::default() };
+    let report = inspect::repair(&disk, path, &spec, |_, _| {}).expect("it was said");
+    assert_eq!(report.torn.map(|torn| torn.bytes), Some(4));
+}
+
 #[test]
 fn a_quota_leaves_the_file_on_a_whole_record_and_a_smaller_one_may_fit() {
     let limit = |error: AppendError<Infallible>| match error {
@@ -352,6 +436,77 @@ fn what_has_to_stay_free_on_the_disk_stays_free() {
     assert!(appended > 15, "{appended}");
     assert_eq!(machine.read(OUT).map(|content| content.len()), Some(appended * 1_000));
     file.append(b"", unguarded).expect("a smaller one fits");
+}
+
+/// Every id stays in memory as long as its file is open, and one-byte records with ids of their own cost a guest little.
+#[test]
+fn a_file_takes_no_more_ids_than_its_limit_and_still_answers_for_those_that_it_has() {
+    let machine = machine();
+    let spec = spec_with(LINES_WITH_IDS, |spec| spec.ids_max = 3);
+    let (file, _) = open_with(&machine, &spec).expect("it can be opened");
+    let append = |n: u64| {
+        let options = AppendOptions { id: Some(RecordId::of(&n.to_le_bytes())), ..AppendOptions::default() };
+        file.commit_with(&file.encode(b"x").expect("it is a line"), &options, unguarded)
+    };
+    append(0).expect("there is room");
+    append(1).expect("there is room");
+    file.note_done(RecordId::of(b"done")).expect("it is the last");
+    let is_full = |error: AppendError<Infallible>| {
+        assert!(matches!(error, AppendError::Limit { quota: Quota::Ids, max: 3, .. }), "{error}");
+        assert!(error.to_string().contains("ids_max"), "{error}");
+    };
+    is_full(append(2).expect_err("it is one too many"));
+    is_full(file.note_done(RecordId::of(b"more")).expect_err("it is one too many"));
+    assert!(append(1).expect("it is known").repeated);
+    file.note_done(RecordId::of(b"done")).expect("it is known");
+    file.append(b"without", unguarded).expect("it needs no id");
+    assert_eq!(machine.read(OUT).as_deref(), Some(&b"x\nx\nwithout\n"[..]));
+    assert_eq!(FileSpec::new(OUT, Format::Lines, "a test").ids_max, IDS_PER_FILE_MAX);
+}
+
+/// What was set aside ahead of a file was taken from the reserve, and each file had an allowance of its own, so that several
+/// overran it together.
+#[test]
+fn what_has_to_stay_free_stays_free_beside_what_is_set_aside_and_beside_other_files() {
+    const RESERVE: u64 = 2 << 20;
+    // A checkpoint beside each file, which no quota counts.
+    const BESIDE: u64 = 5 * 4096;
+    for buffered in [false, true] {
+        let machine = machine();
+        machine.set(|settings| settings.disk_bytes_max = Some(8 << 20));
+        let files: Vec<_> = (0..5)
+            .map(|n| {
+                let mut spec = FileSpec::new(format!("/data/{n}"), Format::Lines, "a test");
+                spec.reserve_bytes = RESERVE;
+                assert!(spec.set_aside_bytes > 0);
+                let (file, _) = open_with(&machine, &spec).expect("it can be opened");
+                file.append(b"first", unguarded).expect("there is room");
+                file.sync().wait().expect("the disk is healthy");
+                file
+            })
+            .collect();
+        let host = machine.host();
+        let probe = host.open(Path::new("/data/0"), lockkeeper_journal::storage::Access::Read).expect("it is there");
+        let options = AppendOptions { buffered, ..AppendOptions::default() };
+        let record = vec![b'x'; 9_999];
+        let (mut appended, mut full) = (0, 0);
+        while full < files.len() {
+            full = 0;
+            for file in &files {
+                match file.commit_with(&file.encode(&record).expect("it is a line"), &options, unguarded) {
+                    Ok(_) => appended += 10_000,
+                    Err(AppendError::Limit { quota: Quota::Reserve, .. }) => full += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                let free = probe.room().expect("it can be asked");
+                assert!(free + BESIDE >= RESERVE, "only {free} bytes are free");
+            }
+        }
+        files.iter().for_each(|file| file.flush().expect("what was accepted has room"));
+        let free = probe.room().expect("it can be asked");
+        assert!(free + BESIDE >= RESERVE, "only {free} bytes are free");
+        assert!(appended > 5 << 20, "only {appended} bytes found room");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lockkeeper::{FormatKind, OpenError};
-use lockkeeper_journal::inspect::{self, CheckReport, CheckpointFound, IdsFound, Verdict};
+use lockkeeper_journal::inspect::{self, CheckReport, CheckSpec, CheckpointFound, IdsFound, LockFileFound, Verdict};
 use serde_json::{Value, json};
 
 use super::{EXIT_DAMAGED, EXIT_TORN, Progress, count, disk, fail};
@@ -26,6 +26,9 @@ pub(super) struct Check {
     /// What the records look like: lines, csv, jsonl or framed [default: as it was written, or by its ending or first bytes]
     #[arg(long)]
     format: Option<FormatKind>,
+    /// Also believe NFS, CIFS and FUSE, where nothing is promised, about what is on the disk after a sync that failed
+    #[arg(long)]
+    allow_remote: bool,
     /// One JSON object per file on standard output
     #[arg(long)]
     json: bool,
@@ -41,7 +44,8 @@ impl Check {
 
     fn check(&self, path: &Path) -> u8 {
         let mut progress = Progress::new(self.json);
-        let checked = inspect::check(&disk(), path, self.format, |done, of| progress.at(done, of));
+        let spec = CheckSpec { format: self.format, allow_remote: self.allow_remote };
+        let checked = inspect::check_with(&disk(), path, &spec, |done, of| progress.at(done, of));
         progress.finish();
         match checked {
             Ok(report) => {
@@ -91,6 +95,9 @@ fn tell(path: &Path, report: &CheckReport) {
     print_line(format_args!("  {format}: {}{columns} in {whole}", count(*records, record_word(*format))));
     let whose = if report.ours { "written by lockkeeper" } else { "not known to be written by lockkeeper" };
     print_line(format_args!("  {whose}; {}", checkpoint(&report.checkpoint)));
+    if report.lock_file == LockFileFound::Forbidden {
+        print_line(format_args!("  {file}.lock may not be read, so what it says of that and of fences is not known"));
+    }
     match report.floor {
         None => {}
         Some(0) => print_line(format_args!("  fence floor: none was ever given out")),
@@ -194,7 +201,10 @@ fn hint(path: &Path, report: &CheckReport) -> Option<String> {
             "put it back, or run `lockkeeper file repair --fence-floor N {file}` with an N above every fence that was given out"
         ),
         (Some(OpenError::Ids { .. }), _) => {
-            format!("run `lockkeeper file repair {file}`, which drops those that do not fit the file")
+            format!(
+                "put back a copy of {file}.ids, or run `lockkeeper file repair {file}`, which keeps those that fit the file: \
+                 what the lost ones stood for may then be appended once more"
+            )
         }
         (Some(error), _) => error.to_string(),
         (None, Verdict::Torn) => format!(
@@ -230,6 +240,11 @@ fn event(path: &Path, report: &CheckReport) -> Value {
         "fault": report.fault.as_ref().map(place),
         "oddities": { "count": report.oddities.count, "first": report.oddities.first.as_ref().map(place) },
         "ours": report.ours,
+        "lock_file": match report.lock_file {
+            LockFileFound::Missing => "missing",
+            LockFileFound::Read => "read",
+            LockFileFound::Forbidden => "forbidden",
+        },
         "checkpoint": checkpoint,
         "fence_floor": report.floor,
         "was_in_doubt": report.was_in_doubt,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lockkeeper::FormatKind;
-use lockkeeper_journal::inspect::{self, RepairReport, RepairSpec};
+use lockkeeper_journal::inspect::{self, IdsRepaired, RepairReport, RepairSpec};
 use serde_json::json;
 
 use super::{Progress, count, disk, fail};
@@ -15,7 +15,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    the file can be opened
   3    it needs --cut or --fence-floor: nothing was changed
-  2    wrong usage, not a regular file, or not of this format
+  2    wrong usage, not a regular file, not of this format, or on a file system that needs --allow-remote
   66   there is no such file
   74   the system refused something
   75   another host is writing the file";
@@ -32,6 +32,9 @@ pub(super) struct Repair {
     /// Cut also at damage that is more than a torn end, or at an end that lockkeeper did not write
     #[arg(long)]
     cut: bool,
+    /// Go on where nothing is promised: NFS, CIFS and FUSE are refused otherwise
+    #[arg(long)]
+    allow_remote: bool,
     /// One JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -46,6 +49,7 @@ impl Repair {
             format: self.format,
             fence_floor: self.fence_floor,
             cut: self.cut,
+            allow_remote: self.allow_remote,
             holder: environment::command_line(),
         };
         let mut progress = Progress::new(self.json);
@@ -77,7 +81,12 @@ impl Repair {
                     "saved_to": torn.saved_to.display().to_string(),
                 })),
                 "fence_floor": floor,
-                "ids": ids.map(|(kept, dropped)| json!({ "kept": kept, "dropped": dropped })),
+                "ids": ids.map(|ids| json!({
+                    "kept": ids.kept,
+                    "dropped": ids.dropped,
+                    "damaged": ids.damaged,
+                    "missing": ids.missing,
+                })),
             });
             return print_line(format_args!("{event}"));
         }
@@ -92,8 +101,12 @@ impl Repair {
             )),
             None => print_line(format_args!("  cut: nothing")),
         }
-        if let Some((kept, dropped)) = ids {
-            print_line(format_args!("  ids: {kept} kept, {dropped} dropped"));
+        if let Some(ids) = ids {
+            let IdsRepaired { kept, dropped, damaged, missing } = ids;
+            print_line(format_args!("  ids: {kept} kept, {dropped} dropped, {damaged} damaged, {missing} missing"));
+            if ids.lost() > 0 {
+                print_line(format_args!("  what the damaged and missing ids stood for may be appended once more"));
+            }
         }
         print_line(format_args!("  fence floor: {floor}"));
     }

@@ -221,6 +221,7 @@ fn an_id_is_there_exactly_if_its_data_is_when_the_recovery_dies_too() {
                 }
             }
             if !reached {
+                assert!(at > 40, "the script has more operations than {at}");
                 break;
             }
         }
@@ -241,6 +242,7 @@ fn an_id_is_there_exactly_if_its_data_is_after_power_loss_at_every_operation() {
                 reached = history(&acts, Some((at, fault)), Some(fates), None).0;
             }
             if !reached {
+                assert!(at > 40, "the script has more operations than {at}");
                 break;
             }
         }

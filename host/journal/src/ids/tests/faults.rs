@@ -178,6 +178,7 @@ fn whatever_fails_while_it_is_made_the_next_one_makes_it() {
             ids.compact(&disk).unwrap();
             assert_eq!(disk.bytes(NEW), None);
             if !reached {
+                assert!(operation > 5, "a sidecar is made with more operations than {operation}");
                 break;
             }
         }

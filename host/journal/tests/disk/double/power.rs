@@ -284,6 +284,24 @@ impl PowerCuts {
         PowerCuts { world, points, plan, at: 0, count }
     }
 
+    pub(crate) fn subsets(world: World) -> PowerCuts {
+        let points: Arc<[Point]> = world.points().into();
+        assert!(points.len() <= POINTS_EXHAUSTIVE_MAX, "there are too many subsets of {} changes", points.len());
+        let count = 1 << points.len();
+        PowerCuts { world, points, plan: Plan::Subsets, at: 0, count }
+    }
+
+    pub(crate) fn halves(world: World) -> PowerCuts {
+        let cuts = PowerCuts::subsets(world);
+        let halves = (0..cuts.points.len()).map(|at| halves_of(&cuts.points, at)).sum::<usize>();
+        PowerCuts { plan: Plan::Halves, count: cuts.count + halves, ..cuts }
+    }
+
+    pub(crate) fn at_random(world: World, count: usize) -> PowerCuts {
+        let points = world.points().into();
+        PowerCuts { world, points, plan: Plan::Random, at: 0, count }
+    }
+
     /// Whether every subset of the changes is among the states.
     pub(crate) fn exhaustive(&self) -> bool {
         self.plan != Plan::Random
