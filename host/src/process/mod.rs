@@ -19,7 +19,7 @@ pub(crate) use appends::AppendsExceeded;
 pub use commit_order::{CommitOrder, CommitTurn};
 pub use handle::{Exit, Process};
 pub(crate) use held_back::HeldBackError;
-pub use input::InputError;
+pub use input::{InputContent, InputError};
 pub(crate) use input::{INPUT_DIR, InputDir};
 pub use limits::Limits;
 pub use output::{LineSink, Stream};

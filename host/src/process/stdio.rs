@@ -17,6 +17,13 @@ pub enum Stdio {
     Inherit,
     /// Input is empty; each line of output goes to the sink.
     Lines(LineSink),
+    /// The same, and the other sink is given every byte as it was written, in pieces of any length.
+    Teed {
+        /// Told of each line.
+        lines: LineSink,
+        /// Given the bytes.
+        bytes: LineSink,
+    },
 }
 
 impl fmt::Debug for Stdio {
@@ -25,6 +32,7 @@ impl fmt::Debug for Stdio {
             Self::Null => "Null",
             Self::Inherit => "Inherit",
             Self::Lines(_) => "Lines",
+            Self::Teed { .. } => "Teed",
         })
     }
 }
@@ -45,18 +53,18 @@ impl Output {
 
 /// Connects the streams.
 pub(crate) fn connect(stdio: &Stdio, wasi: &mut WasiCtxBuilder, output_bytes_max: u64) -> Output {
-    match stdio {
-        Stdio::Null => Output { streams: Vec::new(), budget: None },
+    let (lines, bytes) = match stdio {
+        Stdio::Null => return Output { streams: Vec::new(), budget: None },
         Stdio::Inherit => {
             wasi.inherit_stdio();
-            Output { streams: Vec::new(), budget: None }
+            return Output { streams: Vec::new(), budget: None };
         }
-        Stdio::Lines(sink) => {
-            let budget = Budget::new(output_bytes_max);
-            let stdout = Lines::new(Stream::Stdout, sink.clone(), budget.clone());
-            let stderr = Lines::new(Stream::Stderr, sink.clone(), budget.clone());
-            wasi.stdout(stdout.clone()).stderr(stderr.clone());
-            Output { streams: vec![stdout, stderr], budget: Some(budget) }
-        }
-    }
+        Stdio::Lines(lines) => (lines, None),
+        Stdio::Teed { lines, bytes } => (lines, Some(bytes)),
+    };
+    let budget = Budget::new(output_bytes_max);
+    let connected = |stream| Lines::new(stream, lines.clone(), budget.clone()).teed(bytes.cloned());
+    let (stdout, stderr) = (connected(Stream::Stdout), connected(Stream::Stderr));
+    wasi.stdout(stdout.clone()).stderr(stderr.clone());
+    Output { streams: vec![stdout, stderr], budget: Some(budget) }
 }
