@@ -10,8 +10,9 @@ mod options;
 mod output;
 mod picture;
 mod primitives;
+mod progress;
 mod run;
-mod series;
+mod running;
 mod session;
 mod summary;
 
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use lockkeeper::manifest::ManifestError;
 use lockkeeper::{JobError, OpenError, RuntimeError, SeriesError};
+use map::JoblogError;
 use output::complain;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -125,6 +127,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<RuntimeError>() {
         Some(RuntimeError::Cache { .. }) => return EXIT_CANNOT_CREATE,
         Some(RuntimeError::Engine(_) | RuntimeError::Thread(_)) => return EXIT_OWN_FAILURE,
+        None => {}
+    }
+    match error.downcast_ref::<JoblogError>() {
+        Some(JoblogError::Open(OpenError::Busy { .. })) => return EXIT_TRY_LATER,
+        Some(JoblogError::Open(source)) if is_in_doubt(source) => return EXIT_IO,
+        Some(JoblogError::Open(_)) => return EXIT_CANNOT_CREATE,
+        Some(JoblogError::NotALog { .. } | JoblogError::Line { .. }) => return EXIT_USAGE,
+        Some(JoblogError::Read { .. } | JoblogError::ReadOn { .. }) => return EXIT_IO,
         None => {}
     }
     match error.downcast_ref::<SeriesError>() {
