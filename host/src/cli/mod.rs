@@ -49,7 +49,7 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes:
   one process        its own; 124 time limit, 134 trap, 137 killed
-  several            how many failed; 101 for more than 100
+  several            how many failed; 101 for more than 100; `map --halt` has the numbers of GNU parallel
   2                  wrong usage, manifest or program: nothing was started
   73, 75             a file cannot be made; another host has it
   74                 a file is damaged or in doubt (see `lockkeeper file check`), or could not be written to its end
@@ -61,7 +61,7 @@ Exit codes:
 enum Command {
     /// Runs one program, n processes of it, or the processes that a manifest describes
     Run(run::Run),
-    /// Runs one process per input file; the rows of each are committed when it ends well
+    /// Runs one process per input, a file, a row or a text; the records of each are committed when it ends well
     Map(map::Map),
     /// Says what is in an append file and whether it is whole, mends it, prints it
     File(file::File),

@@ -1,7 +1,7 @@
 //! How far a run has come, for the bar on the terminal.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What has ended so far. What was skipped took no time, so it says nothing of how long the rest will take.

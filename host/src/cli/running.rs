@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use lockkeeper::{CommitOrder, CommitTurn, Exit, Job, LineSink, Outcome, Process, ProcessSpec, Program, Stall, Stdio, Stream};
+use lockkeeper::{
+    CommitOrder, CommitTurn, Exit, Job, LineSink, Outcome, Process, ProcessSpec, Program, Stall, Stdio, Stream,
+};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -372,7 +374,11 @@ impl<'a> Running<'a> {
             }
         }
         let Alive { place, attempt, group, turn, .. } = alive;
-        if attempt < self.batch.attempts_max && !self.is_over && self.halted.is_none() && can_be_tried_again(&exit.outcome) {
+        if attempt < self.batch.attempts_max
+            && !self.is_over
+            && self.halted.is_none()
+            && can_be_tried_again(&exit.outcome)
+        {
             self.again.push_back(Again { place, attempt: attempt + 1, turn, exit, group });
         } else {
             drop(turn);

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    ByteSize, CheckpointUse, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, ProcessSpec, Program, Runtime,
-    RuntimeConfig, Torn,
+    ByteSize, CheckpointUse, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, ProcessSpec, Program,
+    Runtime, RuntimeConfig, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
-use super::options::HostOptions;
 use super::map::{Batch, Begin, Found, Logged, Order, Results, Series, When};
+use super::options::HostOptions;
 use super::output::{Output, Tags};
 use super::running::{Halted, Running};
 use super::summary::{Ran, Summary, Tally};
@@ -69,7 +69,12 @@ pub(super) struct Session {
 
 impl Session {
     /// Starts the host. `total` is how many processes will run, for the progress shown.
-    pub(super) fn start(options: &HostOptions, lock_limits: LockLimits, tags: Tags, total: usize) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        options: &HostOptions,
+        lock_limits: LockLimits,
+        tags: Tags,
+        total: usize,
+    ) -> anyhow::Result<Self> {
         let output = Output::new(options.json, tags, total as u64)?;
         let tally = Arc::<Tally>::default();
         let stalled = Arc::<Notify>::default();
@@ -131,7 +136,10 @@ impl Session {
             None => None,
             Some(dir) => {
                 let results = Results::open(dir);
-                Some(results.with_context(|| format!("--results {} cannot be made; nothing was started", dir.display()))?)
+                Some(
+                    results
+                        .with_context(|| format!("--results {} cannot be made; nothing was started", dir.display()))?,
+                )
             }
         };
         let planned = plan.processes.len();
@@ -214,7 +222,8 @@ impl Session {
 
     /// Says that what is in the files cannot be gone on with any more, for who has left `--resume` away.
     fn tell_what_is_forgotten(&self, job: &Job, series: &Series) {
-        let known = |(name, report): (&Name, &OpenReport)| Some((name.clone(), report.ids?.known)).filter(|(_, n)| *n > 0);
+        let known =
+            |(name, report): (&Name, &OpenReport)| Some((name.clone(), report.ids?.known)).filter(|(_, n)| *n > 0);
         for (file, known) in job.reports().filter_map(known).filter(|_| series.begin == Begin::Anew) {
             self.output.say(&format!(
                 "file {file}: a new series begins, and the ids of {known} earlier commits are forgotten; --resume goes on with them"

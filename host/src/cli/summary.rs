@@ -155,7 +155,10 @@ impl Summary {
             line.push_str(&format!("; {} skipped as done", self.skipped_as_done));
         }
         if self.skipped_as_failed > 0 {
-            line.push_str(&format!("; {} skipped as failed before (--resume-failed runs them)", self.skipped_as_failed));
+            line.push_str(&format!(
+                "; {} skipped as failed before (--resume-failed runs them)",
+                self.skipped_as_failed
+            ));
         }
         match self.retries {
             0 => {}

@@ -88,7 +88,8 @@ pub(super) fn parse(text: &str) -> Result<HaltOption, String> {
         "done" => Why::Done,
         word => return Err(unknown_word("condition", word, &["fail", "success", "done"])),
     };
-    let amount = Amount::parse(amount).filter(|amount| !matches!(amount, Amount::Percent(percent) if percent.get() > 100));
+    let amount =
+        Amount::parse(amount).filter(|amount| !matches!(amount, Amount::Percent(percent) if percent.get() > 100));
     let amount = amount.ok_or("after `=`, give a number from 1, or a percentage from 1% to 100%")?;
     Ok(HaltOption::At(Halt { when, why, amount }))
 }
@@ -192,10 +193,12 @@ mod tests {
     fn counts_and_shares_are_reached_by_what_they_name() {
         let count = Count { well: 2, failed: 1 };
         let is_reached = |text| halt(text).is_reached(count, 10);
-        for reached in ["now,fail=1", "now,success=2", "soon,done=3", "now,fail=10%", "now,success=20%", "now,done=30%"] {
+        for reached in ["now,fail=1", "now,success=2", "soon,done=3", "now,fail=10%", "now,success=20%", "now,done=30%"]
+        {
             assert!(is_reached(reached), "{reached}");
         }
-        for not_yet in ["now,fail=2", "now,success=3", "soon,done=4", "now,fail=11%", "now,success=21%", "now,done=31%"] {
+        for not_yet in ["now,fail=2", "now,success=3", "soon,done=4", "now,fail=11%", "now,success=21%", "now,done=31%"]
+        {
             assert!(!is_reached(not_yet), "{not_yet}");
         }
     }

@@ -113,7 +113,10 @@ impl InputOptions {
         if self.as_args
             && let Some((kind, file)) = self.tables().next()
         {
-            bail!("--as-args: a row of --{kind} {} is a file, and no argument; leave one of the two away", file.display());
+            bail!(
+                "--as-args: a row of --{kind} {} is a file, and no argument; leave one of the two away",
+                file.display()
+            );
         }
         if self.null && self.arg_files.is_empty() && !self.names_nothing() {
             bail!("-0 is said of the lists of -a FILE and of standard input, and neither is read here");

@@ -22,6 +22,9 @@ use super::series::Begin;
 /// The columns of GNU parallel, and behind them the id by which `--resume` knows an input again.
 const HEADER: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\tId";
 
+/// How every line of the other form begins.
+const JSON_START: &[u8] = b"{\"seq\":";
+
 /// What GNU parallel calls this machine.
 const HOST: &str = ":";
 
@@ -180,12 +183,12 @@ impl JoblogSpec {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(JoblogError::Read { path: self.path.clone(), source }),
         };
-        let first = first.trim_ascii_end();
-        let is_log = match self.form {
-            // What a killed host has left of its first line.
-            _ if first.is_empty() => true,
-            Form::Tsv => HEADER.as_bytes().starts_with(first),
-            Form::Jsonl => first.starts_with(b"{\"seq\":"),
+        let is_log = match (self.form, first.strip_suffix(b"\n")) {
+            (Form::Tsv, Some(line)) => line == HEADER.as_bytes(),
+            (Form::Jsonl, Some(line)) => line.starts_with(JSON_START),
+            // Empty, or what a killed host has left of its first line.
+            (Form::Tsv, None) => HEADER.as_bytes().starts_with(&first),
+            (Form::Jsonl, None) => first.starts_with(JSON_START) || JSON_START.starts_with(&first),
         };
         if !is_log {
             let what = if first.starts_with(b"Seq\tHost\t") {
@@ -204,7 +207,8 @@ impl JoblogSpec {
         let log = Joblog { file, form: self.form };
         let logged = self.read()?;
         if self.form == Form::Tsv && log.file.position().bytes == 0 {
-            log.append(HEADER).map_err(|error| JoblogError::Read { path: self.path.clone(), source: io::Error::other(error) })?;
+            log.append(HEADER)
+                .map_err(|error| JoblogError::Read { path: self.path.clone(), source: io::Error::other(error) })?;
         }
         Ok((log, report, logged))
     }
@@ -275,7 +279,8 @@ impl Joblog {
         match self.form {
             Form::Jsonl => serde_json::to_string(&line).unwrap_or_default(),
             Form::Tsv => {
-                let JsonLine { seq, host, starttime, jobruntime, send, receive, exitval, signal, command, id, .. } = line;
+                let JsonLine { seq, host, starttime, jobruntime, send, receive, exitval, signal, command, id, .. } =
+                    line;
                 format!(
                     "{seq}\t{host}\t{starttime:.3}\t{jobruntime:.3}\t{send}\t{receive}\t{exitval}\t{signal}\t{command}\t{id}"
                 )
@@ -354,7 +359,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("results.csv");
         let log = JoblogSpec::new(&path, "a test".into());
-        for (text, words) in [("a,b\n1,2\n", "is no log"), ("Seq\tHost\tStarttime\tCommand\n", "of GNU parallel")] {
+        std::fs::write(&path, "Seq\tHo").expect("it can be written");
+        log.check(Begin::Resumed).expect("it is what a killed host has left");
+        for (text, words) in [
+            ("a,b\n1,2\n", "is no log"),
+            ("Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n", "of GNU parallel"),
+        ] {
             std::fs::write(&path, text).expect("it can be written");
             let told = log.check(Begin::Anew).expect_err("it is something else").to_string();
             assert!(told.contains(words), "{told}");

@@ -29,9 +29,9 @@ pub(super) use grouped::{Group, Groups};
 use halt::HaltOption;
 pub(super) use halt::{Count, When};
 use inputs::{Given, InputOptions};
-use jobs::Jobs;
 use joblog::JoblogSpec;
 pub(super) use joblog::{Entry, Joblog, JoblogError, Logged};
+use jobs::Jobs;
 pub(super) use overdue::MedianLimit;
 pub(super) use results::Results;
 pub(super) use series::{Begin, Found, Order, Series};
@@ -188,7 +188,11 @@ impl Map {
         if let Some(joblog) = &self.joblog
             && let Some(same) = job.files.iter().find(|file| file.file.path == *joblog)
         {
-            bail!("--joblog {}: it is the append file of `{}`; give the log a file of its own", joblog.display(), same.name);
+            bail!(
+                "--joblog {}: it is the append file of `{}`; give the log a file of its own",
+                joblog.display(),
+                same.name
+            );
         }
         Ok(())
     }

@@ -120,13 +120,9 @@ mod tests {
     #[test]
     fn whatever_an_input_is_called_its_directory_is_one_below() {
         let id = &RecordId::of(b"x").to_string()[..ID_DIGITS];
-        for (name, dir) in [
-            ("in-1.txt", "in-1.txt"),
-            ("../../etc", "_._.._etc"),
-            ("..", "_."),
-            ("a b\n/ü", "a_b___"),
-            ("", ""),
-        ] {
+        for (name, dir) in
+            [("in-1.txt", "in-1.txt"), ("../../etc", "_._.._etc"), ("..", "_."), ("a b\n/ü", "a_b___"), ("", "")]
+        {
             assert_eq!(dir_name(&spec(name)), format!("{dir}-{id}"), "{name}");
         }
         assert_eq!(dir_name(&spec(&"x".repeat(500))).len(), NAME_BYTES_MAX + 1 + ID_DIGITS);

@@ -98,7 +98,10 @@ mod tests {
         let rows = rows(FormatKind::Csv, "dir/t.csv", "a,b\r\n1,\"two\nlines\"\n\n3,4").expect("it is whole");
         let files: Vec<_> = rows.iter().map(|row| file_of(&row.table, std::slice::from_ref(row))).collect();
         assert_eq!(files, ["a,b\n1,\"two\nlines\"\n", "a,b\n3,4\n"]);
-        assert_eq!(rows.iter().map(|row| (&row.table.name[..], row.number)).collect::<Vec<_>>(), [("t.csv", 1), ("t.csv", 2)]);
+        assert_eq!(
+            rows.iter().map(|row| (&row.table.name[..], row.number)).collect::<Vec<_>>(),
+            [("t.csv", 1), ("t.csv", 2)]
+        );
         assert_eq!(file_of(&rows[0].table, &rows), "a,b\n1,\"two\nlines\"\n3,4\n");
     }
 

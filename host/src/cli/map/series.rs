@@ -84,7 +84,11 @@ pub(in crate::cli) struct Found {
 
 impl Series {
     /// Reads every input and gives the processes their ids.
-    pub(in crate::cli) fn new(begin: Begin, order: Order, processes: &mut [(Program, ProcessSpec)]) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn new(
+        begin: Begin,
+        order: Order,
+        processes: &mut [(Program, ProcessSpec)],
+    ) -> anyhow::Result<Self> {
         let paths: Vec<_> = processes.iter().flat_map(|(_, spec)| spec.inputs.iter().cloned()).collect();
         let inputs = read_all(&paths)?;
         let mut seen: HashMap<blake3::Hash, u64> = HashMap::new();
