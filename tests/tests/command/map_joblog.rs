@@ -150,6 +150,32 @@ fn an_interrupt_leaves_a_line_for_each_that_was_started_and_resume_runs_those_it
 }
 
 #[test]
+fn an_early_end_leaves_a_line_for_each_that_was_started_and_resume_runs_those_it_ended() {
+    let place = with_scripts(&[("stays", "say here\nforever"), ("fails", "needs KEY"), ("c", "say c")]);
+    let program = guest("map_script");
+    let run = |more: &[&str]| {
+        place.run(&[&["map", &program, "--joblog", "log", "-j", "2"], more, &["stays", "fails", "c"]].concat())
+    };
+    run(&["--halt", "now,fail=1"]).assert_code(1).assert_says(&["1 more were not started"]);
+    let mut ends = ends(&place);
+    ends.sort_unstable();
+    assert_eq!(ends, ["1 130 15 map_script.wasm /input/stays", "2 1 0 map_script.wasm /input/fails"]);
+    let resumed = run(&["--resume", "--timeout", "1s"]);
+    resumed.assert_code(1).assert_says(&["1 ended well, 1 out of time; 1 skipped as failed before"]);
+}
+
+/// A guest that may write where the log is can spoil it, and that is no success.
+#[test]
+fn a_log_that_somebody_else_has_changed_is_said_to_be_incomplete_and_is_exit_code_74() {
+    let place = with_scripts(&[("a", "say a"), ("spoils", "try 0 work/log")]);
+    std::fs::create_dir(place.path("work")).expect("a new directory");
+    let flags = ["--joblog", "work/log", "--dir", "work", "-j", "1"];
+    let ended = place.run(&[&["map", &guest("map_script")], &flags[..], &["a", "spoils"]].concat());
+    ended.assert_code(74).assert_says(&["--joblog: not every process is in it", "changed by somebody else"]);
+    ended.assert_says(&["2 processes: 2 ended well"]);
+}
+
+#[test]
 fn a_second_interrupt_does_not_wait() {
     let place = with_scripts(&[("stays", "say here\nforever")]);
     let program = guest("map_script");

@@ -49,7 +49,8 @@ pub(super) fn print(map: &Map, job: &JobSpec, specs: &[ProcessSpec]) -> anyhow::
         complain(format_args!("--dry-run opens no file, so these are all inputs, also those that are done"));
     }
     let (count, at_once) = (specs.len(), map.at_once());
-    complain(format_args!("{count} processes, {at_once} at a time; nothing was started (--dry-run)"));
+    let plural = if count == 1 { "" } else { "es" };
+    complain(format_args!("{count} process{plural}, {at_once} at a time; nothing was started (--dry-run)"));
     Ok(0)
 }
 
