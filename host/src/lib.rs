@@ -78,7 +78,7 @@ pub use lockkeeper_locks::{
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use observe::Outcome;
 pub use process::{
-    Access, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputError, Limits, LineSink, NamedSink, Placement,
+    Access, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputContent, InputError, Limits, LineSink, NamedSink, Placement,
     Process, ProcessSpec, Stdio, Stream,
 };
 pub use program::{Import, Inspection, Program, ProgramError};

@@ -10,8 +10,9 @@ mod options;
 mod output;
 mod picture;
 mod primitives;
+mod progress;
 mod run;
-mod series;
+mod running;
 mod session;
 mod summary;
 
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use lockkeeper::manifest::ManifestError;
 use lockkeeper::{JobError, OpenError, RuntimeError, SeriesError};
+use map::JoblogError;
 use output::complain;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -47,7 +49,7 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Exit codes:
   one process        its own; 124 time limit, 134 trap, 137 killed
-  several            how many failed; 101 for more than 100
+  several            how many failed; 101 for more than 100; `map --halt` has the numbers of GNU parallel
   2                  wrong usage, manifest or program: nothing was started
   73, 75             a file cannot be made; another host has it
   74                 a file is damaged or in doubt (see `lockkeeper file check`), or could not be written to its end
@@ -59,7 +61,7 @@ Exit codes:
 enum Command {
     /// Runs one program, n processes of it, or the processes that a manifest describes
     Run(run::Run),
-    /// Runs one process per input file; the rows of each are committed when it ends well
+    /// Runs one process per input, a file, a row or a text; the records of each are committed when it ends well
     Map(map::Map),
     /// Says what is in an append file and whether it is whole, mends it, prints it
     File(file::File),
@@ -125,6 +127,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<RuntimeError>() {
         Some(RuntimeError::Cache { .. }) => return EXIT_CANNOT_CREATE,
         Some(RuntimeError::Engine(_) | RuntimeError::Thread(_)) => return EXIT_OWN_FAILURE,
+        None => {}
+    }
+    match error.downcast_ref::<JoblogError>() {
+        Some(JoblogError::Open(OpenError::Busy { .. })) => return EXIT_TRY_LATER,
+        Some(JoblogError::Open(source)) if is_in_doubt(source) => return EXIT_IO,
+        Some(JoblogError::Open(_)) => return EXIT_CANNOT_CREATE,
+        Some(JoblogError::NotALog { .. } | JoblogError::Line { .. }) => return EXIT_USAGE,
+        Some(JoblogError::Read { .. } | JoblogError::ReadOn { .. }) => return EXIT_IO,
         None => {}
     }
     match error.downcast_ref::<SeriesError>() {

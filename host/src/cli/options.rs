@@ -1,5 +1,6 @@
 //! Flags that several subcommands have: the same words as in the manifest.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -103,9 +104,10 @@ pub(super) struct GrantOptions {
     /// An environment variable; without a value, the command's own
     #[arg(long = "env", value_name = "K[=V]")]
     env: Vec<String>,
-    /// How long a process may take, such as 5s or 250ms [default: for ever]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    timeout: Option<Duration>,
+    /// How long a process may take, such as 5s or 250ms; in `map` also 200%, of the median of those that have ended well,
+    /// once there are three [default: for ever]
+    #[arg(long, value_name = "TIME|N%", value_parser = parse_timeout)]
+    timeout: Option<Timeout>,
     /// Memory of a process [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<ByteSize>,
@@ -166,6 +168,23 @@ enum AfterDeathOption {
     Flag,
     Poison,
     Ignore,
+}
+
+/// How long a process may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Timeout {
+    After(Duration),
+    /// In percent of the median of the others.
+    OfMedian(NonZeroU32),
+}
+
+fn parse_timeout(text: &str) -> Result<Timeout, String> {
+    match text.strip_suffix('%') {
+        None => parse_time(text).map(Timeout::After),
+        Some(percent) => percent.parse().map(Timeout::OfMedian).map_err(|_| {
+            format!("`{text}` is no percentage of a time; write a whole number, such as 200%, or a time such as 60s")
+        }),
+    }
 }
 
 /// The host checks names too, but not before it has opened the files of the names before a wrong one.
@@ -231,6 +250,14 @@ impl GrantOptions {
             }
         }
         Ok(programs)
+    }
+
+    /// A time limit in percent of the median.
+    pub(super) fn timeout_percent(&self) -> Option<NonZeroU32> {
+        match self.timeout {
+            Some(Timeout::OfMedian(percent)) => Some(percent),
+            Some(Timeout::After(_)) | None => None,
+        }
     }
 
     /// The job that the flags describe.
@@ -391,7 +418,11 @@ impl GrantOptions {
         let default = Limits::default();
         let limits = Limits {
             memory_bytes_max: self.max_memory.map_or(default.memory_bytes_max, |size| size.0),
-            timeout: self.timeout,
+            timeout: match self.timeout {
+                Some(Timeout::After(timeout)) => Some(timeout),
+                // There is no median before somebody has ended.
+                Some(Timeout::OfMedian(_)) | None => None,
+            },
             handles_max: self.max_handles.unwrap_or(default.handles_max),
             call_bytes_max: self.max_call.map_or(default.call_bytes_max, ByteSize::as_usize),
             output_bytes_max: self.max_output.map_or(default.output_bytes_max, |size| size.0),

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use lockkeeper::observe::Event;
-use lockkeeper::{NamedSink, RuntimeError, Stream};
+use lockkeeper::{LineSink, NamedSink, RuntimeError, Stream};
 use serde::Serialize;
 
+use super::progress::Progress;
 use super::{environment, picture};
 
 /// The one writer of the command.
@@ -21,7 +22,9 @@ use super::{environment, picture};
 /// output.
 pub(super) struct Output {
     json: bool,
+    tags: Tags,
     bar: Option<ProgressBar>,
+    progress: Arc<Progress>,
     terminals: Terminals,
     queue: Sender<Message>,
     /// How many pictures were drawn.
@@ -31,9 +34,18 @@ pub(super) struct Output {
 /// A guest decides how often it closes a circle, so not every one is drawn.
 pub(super) const PICTURES_MAX: usize = 10;
 
+/// Whether lines of processes say whose they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tags {
+    Shown,
+    LeftAway,
+}
+
 /// What the writer's thread is to do, in this order.
-enum Message {
+pub(super) enum Message {
     Write(Stream, Vec<u8>),
+    /// All of these, with nothing else in between.
+    Together(Vec<Message>),
     /// Says that everything before it is written.
     Written(Sender<()>),
 }
@@ -58,13 +70,26 @@ struct SkippedLine<'a> {
     why: &'static str,
 }
 
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "retried", rename_all = "kebab-case")]
+struct RetriedLine<'a> {
+    name: &'a str,
+    attempt: u32,
+}
+
 impl Output {
     /// `total` is how many processes will run: progress is shown for several, on a terminal.
-    pub(super) fn new(json: bool, total: u64) -> anyhow::Result<Arc<Self>> {
+    pub(super) fn new(json: bool, tags: Tags, total: u64) -> anyhow::Result<Arc<Self>> {
+        let progress = Arc::new(Progress::new(total));
         let bar = (!json && total > 1 && environment::shows_progress()).then(|| {
             let bar = ProgressBar::new(total);
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} processes, {elapsed} gone, {eta} to go");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let shown = progress.clone();
+            let style = ProgressStyle::with_template("{bar:30} {progress}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style.with_key("progress", move |_: &ProgressState, to: &mut dyn fmt::Write| {
+                // What draws the bar throws the line away with the error.
+                let _ = to.write_str(&shown.text());
+            }));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
@@ -75,7 +100,7 @@ impl Output {
             .name("lockkeeper-output".into())
             .spawn(move || serve(&messages, shown.as_ref()))
             .map_err(RuntimeError::Thread)?;
-        Ok(Arc::new(Self { json, bar, terminals, queue, drawn: AtomicUsize::new(0) }))
+        Ok(Arc::new(Self { json, tags, bar, progress, terminals, queue, drawn: AtomicUsize::new(0) }))
     }
 
     /// Waits until everything is written, however slow the reader.
@@ -101,18 +126,33 @@ impl Output {
         if let Event::Deadlock { circle, .. } = event {
             self.draw(|| picture::deadlock(circle));
         }
-        if let (Event::Ended { .. }, Some(bar)) = (event, &self.bar) {
+    }
+
+    /// The first process is about to be started. These were to run and need not: they are done, or had failed before.
+    pub(super) fn begin(&self, done: &[String], failed: &[String]) {
+        if self.json {
+            done.iter().for_each(|name| self.json(&SkippedLine { name, why: "done" }));
+            failed.iter().for_each(|name| self.json(&SkippedLine { name, why: "failed before" }));
+        }
+        let skipped = (done.len() + failed.len()) as u64;
+        self.progress.begin(skipped);
+        if let Some(bar) = &self.bar {
+            bar.inc(skipped);
+        }
+    }
+
+    /// A process is over for good.
+    pub(super) fn ended(&self, well: bool) {
+        self.progress.ended(well);
+        if let Some(bar) = &self.bar {
             bar.inc(1);
         }
     }
 
-    /// Processes that were to run and need not.
-    pub(super) fn skip(&self, names: &[String]) {
+    /// A process that has failed is started once more.
+    pub(super) fn retried(&self, name: &str, attempt: u32) {
         if self.json {
-            names.iter().for_each(|name| self.json(&SkippedLine { name, why: "done" }));
-        }
-        if let Some(bar) = &self.bar {
-            bar.inc(names.len() as u64);
+            self.json(&RetriedLine { name, attempt });
         }
     }
 
@@ -142,19 +182,39 @@ impl Output {
     /// Where the lines of processes go: to the same stream of the command, with the name before them.
     pub(super) fn sink(self: &Arc<Self>) -> NamedSink {
         let output = self.clone();
-        Arc::new(move |name, stream, line| output.line(name, stream, line))
+        Arc::new(move |name, stream, line| output.send(output.message(name, stream, line)))
     }
 
-    fn line(&self, name: &str, stream: Stream, line: &[u8]) {
+    /// The same for one process.
+    pub(super) fn sink_of(self: &Arc<Self>, name: String) -> LineSink {
+        let output = self.clone();
+        Arc::new(move |stream, line| output.send(output.message(&name, stream, line)))
+    }
+
+    /// Writes all of it, with nothing else in between.
+    pub(super) fn send_all(&self, messages: Vec<Message>) {
+        if !messages.is_empty() {
+            self.send(Message::Together(messages));
+        }
+    }
+
+    /// A line of a process, as it is shown.
+    pub(super) fn message(&self, name: &str, stream: Stream, line: &[u8]) -> Message {
         let (stream_name, terminal) = match stream {
             Stream::Stdout => ("stdout", self.terminals.stdout),
             Stream::Stderr => ("stderr", self.terminals.stderr),
         };
         if self.json {
             let text = String::from_utf8_lossy(line);
-            return self.json(&OutputLine { name, stream: stream_name, text: &text });
+            let object = serde_json::to_vec(&OutputLine { name, stream: stream_name, text: &text });
+            let mut line = object.expect("a line of text can be written as JSON");
+            line.push(b'\n');
+            return Message::Write(Stream::Stdout, line);
         }
-        let mut tagged = format!("[{name}] ").into_bytes();
+        let mut tagged = match self.tags {
+            Tags::Shown => format!("[{name}] ").into_bytes(),
+            Tags::LeftAway => Vec::new(),
+        };
         if terminal {
             // A process does not get to move the cursor of the one who watches.
             tagged.extend(
@@ -168,7 +228,7 @@ impl Output {
             tagged.extend_from_slice(line);
         }
         tagged.push(b'\n');
-        self.send(Message::Write(stream, tagged));
+        Message::Write(stream, tagged)
     }
 
     /// No more progress.
@@ -180,21 +240,24 @@ impl Output {
 }
 
 fn serve(messages: &Receiver<Message>, bar: Option<&ProgressBar>) {
-    for message in messages {
-        match message {
-            Message::Write(stream, bytes) => {
-                let write = || match stream {
-                    Stream::Stdout => write_all(stdout().lock(), &bytes),
-                    Stream::Stderr => write_all(stderr().lock(), &bytes),
-                };
-                match bar {
-                    Some(bar) => bar.suspend(write),
-                    None => write(),
-                }
+    messages.iter().for_each(|message| write(message, bar));
+}
+
+fn write(message: Message, bar: Option<&ProgressBar>) {
+    match message {
+        Message::Write(stream, bytes) => {
+            let write = || match stream {
+                Stream::Stdout => write_all(stdout().lock(), &bytes),
+                Stream::Stderr => write_all(stderr().lock(), &bytes),
+            };
+            match bar {
+                Some(bar) => bar.suspend(write),
+                None => write(),
             }
-            // Nobody may wait for it any more.
-            Message::Written(done) => _ = done.send(()),
         }
+        Message::Together(messages) => messages.into_iter().for_each(|message| write(message, bar)),
+        // Nobody may wait for it any more.
+        Message::Written(done) => _ = done.send(()),
     }
 }
 

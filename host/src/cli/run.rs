@@ -9,6 +9,7 @@ use lockkeeper::manifest::{Manifest, expand};
 use lockkeeper::{Placement, ProcessSpec};
 
 use super::options::{GrantOptions, HostOptions, processes};
+use super::output::Tags;
 use super::session::{ExitCodes, Plan, Session, View};
 use super::{build, environment};
 
@@ -55,6 +56,9 @@ impl Run {
         if self.build {
             bail!("--build goes with a manifest, which says how to build; {} is a program", self.what.display());
         }
+        if self.grants.timeout_percent().is_some() {
+            bail!("--timeout: a percentage of the median goes with map; give a time, such as 60s");
+        }
         let count = self.count.unwrap_or(1);
         let mut job = self.grants.job()?;
         let programs = self.grants.programs()?;
@@ -63,7 +67,7 @@ impl Run {
             None | Some(PlacementOption::Home) => Placement::Home,
             Some(PlacementOption::Spread) => Placement::Spread,
         };
-        let session = Session::start(&self.host, self.grants.lock_limits(), count as usize)?;
+        let session = Session::start(&self.host, self.grants.lock_limits(), Tags::Shown, count as usize)?;
         let program = session.load(&self.what)?;
         job.programs = session.load_all(programs)?;
         let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
@@ -91,7 +95,7 @@ impl Run {
         if self.build {
             build::run_all(&manifest)?;
         }
-        let session = Session::start(&self.host, plan.lock_limits, plan.processes.len())?;
+        let session = Session::start(&self.host, plan.lock_limits, Tags::Shown, plan.processes.len())?;
         plan.job.programs = session.load_all(plan.programs).map_err(|error| self.hint_build(&manifest, error))?;
         let mut programs = HashMap::new();
         let mut processes = Vec::new();

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    ByteSize, CheckpointUse, CommitOrder, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport,
-    Process, ProcessSpec, Program, ProgramSpec, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
+    ByteSize, CheckpointUse, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, ProcessSpec, Program,
+    ProgramSpec, Runtime, RuntimeConfig, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::task::{JoinError, JoinSet};
 
+use super::map::{Batch, Begin, Found, Logged, Order, Results, Series, When};
 use super::options::HostOptions;
-use super::output::Output;
-use super::series::{Begin, Found, Order, Series};
+use super::output::{Output, Tags};
+use super::running::{Halted, Running};
 use super::summary::{Ran, Summary, Tally};
-use super::{EXIT_IO, EXIT_STALLED, picture};
+use super::{EXIT_IO, EXIT_STALLED};
 
 /// How long processes may take to end by themselves once the command is interrupted.
 const GRACE: Duration = Duration::from_millis(200);
@@ -69,8 +69,13 @@ pub(super) struct Session {
 
 impl Session {
     /// Starts the host. `total` is how many processes will run, for the progress shown.
-    pub(super) fn start(options: &HostOptions, lock_limits: LockLimits, total: usize) -> anyhow::Result<Self> {
-        let output = Output::new(options.json, total as u64)?;
+    pub(super) fn start(
+        options: &HostOptions,
+        lock_limits: LockLimits,
+        tags: Tags,
+        total: usize,
+    ) -> anyhow::Result<Self> {
+        let output = Output::new(options.json, tags, total as u64)?;
         let tally = Arc::<Tally>::default();
         let stalled = Arc::<Notify>::default();
         let (shown, counted, told) = (output.clone(), tally.clone(), stalled.clone());
@@ -102,14 +107,19 @@ impl Session {
 
     /// Runs everything and answers the exit code.
     pub(super) fn run(self, plan: Plan) -> anyhow::Result<u8> {
-        self.run_series(plan, None)
+        self.run_batch(plan, Batch::default())
     }
 
-    /// [`run`](Session::run), with commits that a later run can go on with.
-    pub(super) fn run_series(self, mut plan: Plan, series: Option<&Series>) -> anyhow::Result<u8> {
+    /// [`run`](Session::run), as a batch: with commits that a later run can go on with, a log, an early end.
+    pub(super) fn run_batch(self, mut plan: Plan, mut batch: Batch) -> anyhow::Result<u8> {
         check_what_they_see(&plan.processes)?;
         for (_, process) in &plan.processes {
             self.runtime.check(&plan.job, process)?;
+        }
+        let begin = batch.series.as_ref().map_or(Begin::Anew, |series| series.begin);
+        // Before files are emptied that are to be replaced.
+        if let Some(joblog) = &batch.joblog {
+            joblog.check(begin)?;
         }
         let started = Instant::now();
         let job = self.runtime.job(plan.job).map_err(with_hint)?;
@@ -118,57 +128,73 @@ impl Session {
                 self.output.say(&format!("file {name}: {word}"));
             }
         }
+        let (joblog, logged) = match batch.joblog.as_ref().map(|joblog| joblog.open(begin)).transpose()? {
+            None => (None, Logged::new()),
+            Some((joblog, report, logged)) => {
+                for word in self::found(&report) {
+                    self.output.say(&format!("--joblog: {word}"));
+                }
+                (Some(joblog), logged)
+            }
+        };
+        let results = match &batch.results {
+            None => None,
+            Some(dir) => {
+                let results = Results::open(dir);
+                Some(
+                    results
+                        .with_context(|| format!("--results {} cannot be made; nothing was started", dir.display()))?,
+                )
+            }
+        };
         let planned = plan.processes.len();
-        let found = match series {
+        let found = match &batch.series {
             None => Found::default(),
             Some(series) => {
                 self.tell_what_is_forgotten(&job, series);
-                series.open(&job, &mut plan.processes)?
+                series.open(&job, &logged, &mut plan.processes)?
             }
         };
-        self.tell(&found, series);
+        self.tell(&found, batch.series.as_ref());
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut signals = executor.block_on(async { Signals::new() }).context("signals cannot be caught")?;
-        let mut run = Running {
-            job: &job,
-            output: &self.output,
-            view: plan.view,
-            running: JoinSet::new(),
-            exits: Vec::new(),
-            unstartable: Vec::new(),
-            stalled: &self.stalled,
-            series,
-            order: None,
-            order_changed: Arc::default(),
-            told_of_limit: false,
-            ending: 0,
-            ended_a_stall: false,
-        };
-        if let Some(Series { order: Order::AsGiven { ahead_max }, .. }) = series {
-            run.keep_order(*ahead_max);
-        }
+        let mut run =
+            Running::new(&job, &self.output, plan.view, &plan.processes, plan.at_once, &self.stalled, &mut batch);
+        (run.joblog, run.results) = (joblog.as_ref(), results.as_ref());
         let mut signal = executor.block_on(async {
             let signal = tokio::select! {
-                () = run.all(&plan.processes, plan.at_once) => None,
+                () = run.all() => None,
                 code = signals.next() => Some(code),
             };
-            if let Some(code) = signal {
-                self.interrupt(&mut run, &mut signals, code).await;
+            match (signal, run.halted) {
+                (Some(code), _) => {
+                    self.output.say("interrupted: ending all processes");
+                    self.end_all(&mut run, &mut signals, code).await;
+                }
+                (None, Some(Halted { when: When::Now, exit_code })) => {
+                    self.end_all(&mut run, &mut signals, exit_code).await;
+                }
+                (None, _) => {}
             }
             signal
         });
-        let Running { mut exits, unstartable, ended_a_stall, .. } = run;
+        run.finish();
+        let Running { mut exits, unstartable, ended_a_stall, unlogged, halted, retries, .. } = run;
         exits.sort_by_key(|exit| exit.id);
         self.output.finish();
-        let unwritten = job.flush();
-        for (file, error) in &unwritten {
-            self.output.say(&format!("file {file}: what was buffered for it could not be written: {error}"));
+        let mut unwritten = Vec::new();
+        for (file, error) in job.flush() {
+            unwritten.push(format!("file {file}: what was buffered for it could not be written: {error}"));
         }
+        unwritten.extend(unlogged.map(|why| format!("--joblog: not every process is in it: {why}")));
+        unwritten.extend(results.and_then(Results::finish));
+        unwritten.iter().for_each(|why| self.output.say(why));
         if let ([], Some(why)) = (&exits[..], unstartable.first()) {
             self.output.drain();
             bail!("{why}; nothing was started");
         }
-        let ran = Ran { planned, done: found.done.len(), exits: &exits, unstartable: &unstartable };
+        let (done, failed_before) = (found.done.len(), found.failed.len());
+        let ran = Ran { planned, done, failed_before, exits: &exits, unstartable: &unstartable, retries };
         let summary = Summary::new(&job, ran, &self.tally, started.elapsed());
         match plan.view {
             View::Raw => summary.explain_single(&self.output),
@@ -190,6 +216,7 @@ impl Session {
             (Some(code), ..) => code,
             (None, ..) if ended_a_stall => EXIT_STALLED,
             (None, ..) if !unwritten.is_empty() => EXIT_IO,
+            (None, ..) if let Some(Halted { exit_code, .. }) = halted => exit_code,
             (None, [exit], ExitCodes::OfTheProcess) => exit.outcome.exit_code(),
             (None, exits, _) => {
                 let failed = exits.iter().filter(|exit| !exit.outcome.is_success()).count() + unstartable.len();
@@ -211,7 +238,7 @@ impl Session {
 
     /// Says what need not run, and what will stand elsewhere than it was asked for.
     fn tell(&self, found: &Found, series: Option<&Series>) {
-        self.output.skip(&found.done);
+        self.output.begin(&found.done, &found.failed);
         if found.late > 0 && series.is_some_and(|series| series.order != Order::AsTheyEnd) {
             let late = found.late;
             self.output.say(&format!(
@@ -222,14 +249,15 @@ impl Session {
     }
 
     /// Ends every process and settles the files. A second signal does not wait for it.
-    async fn interrupt(&self, run: &mut Running<'_>, signals: &mut Signals, code: u8) {
-        self.output.say("interrupted: ending all processes");
+    async fn end_all(&self, run: &mut Running<'_>, signals: &mut Signals, code: u8) {
+        run.give_up();
         let runtime = self.runtime.clone();
         let ending = tokio::task::spawn_blocking(move || runtime.shut_down(GRACE));
         tokio::select! {
             _ = ending => {}
-            _ = signals.next() => std::process::exit(i32::from(code)),
+            code = signals.next() => std::process::exit(i32::from(code)),
             () = tokio::time::sleep(GRACE + PATIENCE) => {
+                run.log_abandoned();
                 self.output.say("a process does not end; what was acknowledged is in the files");
                 std::process::exit(i32::from(code));
             }
@@ -288,163 +316,6 @@ fn with_hint(error: JobError) -> anyhow::Error {
             anyhow::Error::from(error).context(told)
         }
         error => error.into(),
-    }
-}
-
-/// The processes that are under way.
-struct Running<'a> {
-    job: &'a Job,
-    output: &'a Arc<Output>,
-    view: View,
-    running: JoinSet<Arc<Exit>>,
-    exits: Vec<Arc<Exit>>,
-    /// Why some could not be started.
-    unstartable: Vec<String>,
-    /// Told when the host reports a stall. What it is told before somebody waits for it is kept.
-    stalled: &'a Notify,
-    series: Option<&'a Series>,
-    /// In which order they commit, and how far starts may run ahead of the first that has not.
-    order: Option<(CommitOrder, u64)>,
-    /// Told when somebody begins to wait for its turn to commit, or has had it.
-    order_changed: Arc<Notify>,
-    /// Whether it was said that a stall waits for a time limit.
-    told_of_limit: bool,
-    /// How many of those that run are being ended because they stood still.
-    ending: usize,
-    /// Whether a stall was ended.
-    ended_a_stall: bool,
-}
-
-impl Running<'_> {
-    /// Runs all processes. One that cannot be started stops no other, and neither does a stall of those before it.
-    async fn all(&mut self, processes: &[(Program, ProcessSpec)], at_once: usize) {
-        for (program, spec) in processes {
-            while !self.has_room(at_once) {
-                self.one_ended_or_stalled().await;
-            }
-            // Nothing that is started now could commit.
-            if self.order.as_ref().is_some_and(|(order, _)| order.is_broken()) {
-                break;
-            }
-            if let Err(why) = self.series.map_or(Ok(()), |series| series.check(spec)) {
-                self.unstartable.push(why);
-                continue;
-            }
-            match self.start(program, spec) {
-                Ok(process) => {
-                    self.running.spawn(async move { process.join().await });
-                }
-                Err(error) => self.unstartable.push(error.to_string()),
-            }
-        }
-        // What was reported while others were still to come.
-        self.look_for_stall();
-        while self.one_ended_or_stalled().await {}
-        // What they have started and left behind goes on without them.
-        self.others_ended().await;
-    }
-
-    /// Waits for the processes that were started by others and outlive them; they may stand still too.
-    async fn others_ended(&mut self) {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.job.ended() => return,
-                () = self.stalled.notified() => self.look_for_stall(),
-            }
-        }
-    }
-
-    /// From here on the processes commit in the order in which they are started.
-    fn keep_order(&mut self, ahead_max: u64) {
-        let changed = self.order_changed.clone();
-        self.order = Some((CommitOrder::new(move || changed.notify_one()), ahead_max));
-    }
-
-    /// Whether one more may be started. One that has ended and waits for its turn to commit takes no room.
-    fn has_room(&self, at_once: usize) -> bool {
-        match &self.order {
-            None => self.running.len() < at_once,
-            Some((order, ahead_max)) => {
-                order.is_broken()
-                    || self.running.len().saturating_sub(order.waiting()) < at_once && order.ahead() < *ahead_max
-            }
-        }
-    }
-
-    fn start(&mut self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
-        let stdio = match self.view {
-            View::Raw => Stdio::Inherit,
-            View::Tagged => Stdio::Named(self.output.sink()),
-        };
-        // If the process does not start its turn goes with this.
-        let commit_turn = self.order.as_mut().map(|(order, _)| order.next_turn());
-        self.job.spawn(program, &ProcessSpec { stdio, commit_turn, ..spec.clone() })
-    }
-
-    /// Waits until one more process has ended, or has moved in the order of commits; false if none is left. It is waited for
-    /// only when there is nothing to start
-    /// or no room to start it in: so who stands still here would stand still for ever.
-    ///
-    /// No stall is missed: the host reports each one anew that is not the same as the last, and a report from the time
-    /// before this call is kept for it.
-    async fn one_ended_or_stalled(&mut self) -> bool {
-        loop {
-            tokio::select! {
-                // Room to start something comes before the stall that this may end.
-                biased;
-                ended = self.running.join_next() => return self.note_end(ended),
-                () = self.order_changed.notified() => return true,
-                () = self.stalled.notified() => self.look_for_stall(),
-            }
-        }
-    }
-
-    /// Ends a stall that nothing else will end, and says who waited for whom.
-    fn look_for_stall(&mut self) {
-        // Those that are being ended sit where they sat until they are gone.
-        if self.ending > 0 {
-            return;
-        }
-        match self.job.stall() {
-            None => {}
-            Some(Stall { waits, ends_by_itself: true }) => {
-                let told = std::mem::replace(&mut self.told_of_limit, true);
-                if !told {
-                    self.output.draw(|| picture::stall(&waits, true));
-                }
-            }
-            Some(Stall { ends_by_itself: false, .. }) => {
-                if let Some(Stall { waits, .. }) = self.job.end_stall() {
-                    self.ended_a_stall = true;
-                    self.ending = waits.len();
-                    self.output.draw(|| picture::stall(&waits, false));
-                }
-            }
-        }
-    }
-
-    /// Waits until one more process has ended; false if none is left.
-    async fn one_ended(&mut self) -> bool {
-        let ended = self.running.join_next().await;
-        self.note_end(ended)
-    }
-
-    fn note_end(&mut self, ended: Option<Result<Arc<Exit>, JoinError>>) -> bool {
-        match ended {
-            Some(exit) => {
-                self.exits.push(exit.expect("waiting for a process does not panic"));
-                if self.ending > 0 {
-                    self.ending -= 1;
-                    // A report may have come meanwhile: of those that were started since.
-                    if self.ending == 0 {
-                        self.stalled.notify_one();
-                    }
-                }
-                true
-            }
-            None => false,
-        }
     }
 }
 

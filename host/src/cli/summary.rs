@@ -50,10 +50,14 @@ pub(super) struct Ran<'a> {
     pub(super) planned: usize,
     /// How many of them were not to run again: an earlier run had done them.
     pub(super) done: usize,
+    /// How many were not to run again though they had failed.
+    pub(super) failed_before: usize,
     /// Those that ran.
     pub(super) exits: &'a [Arc<Exit>],
     /// Why others could not be started.
     pub(super) unstartable: &'a [String],
+    /// How often one was started once more.
+    pub(super) retries: usize,
 }
 
 /// The closing summary.
@@ -72,6 +76,10 @@ pub(super) struct Summary {
     took: Duration,
     /// Processes that were to run and were done already, by the run that this one goes on with.
     skipped_as_done: usize,
+    /// Processes that were to run and had failed in that run.
+    skipped_as_failed: usize,
+    /// How often a process that had failed was started once more.
+    retries: usize,
     /// Processes that were to run and were not started: the run was interrupted, or the host could not.
     not_started: usize,
     /// Why not, of the first few that the host could not start.
@@ -87,7 +95,7 @@ pub(super) struct Summary {
 
 impl Summary {
     pub(super) fn new(job: &Job, ran: Ran<'_>, tally: &Tally, took: Duration) -> Self {
-        let Ran { planned, done, exits, unstartable } = ran;
+        let Ran { planned, done, failed_before, exits, unstartable, retries } = ran;
         let mut outcomes = BTreeMap::new();
         for exit in exits {
             *outcomes.entry(group(&exit.outcome)).or_default() += 1;
@@ -112,8 +120,10 @@ impl Summary {
             waited_for: Duration::from_nanos(tally.nanos.load(Ordering::Relaxed)),
             deadlocks: tally.deadlocks.load(Ordering::Relaxed),
             took,
-            not_started: planned - done - exits.len(),
+            not_started: planned - done - failed_before - exits.len(),
             skipped_as_done: done,
+            skipped_as_failed: failed_before,
+            retries,
             unstartable: unstartable.iter().take(LISTED_MAX).cloned().collect(),
             failed_appends: tally.failed_appends.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             has_files: job.file_names().next().is_some(),
@@ -143,6 +153,17 @@ impl Summary {
         }
         if self.skipped_as_done > 0 {
             line.push_str(&format!("; {} skipped as done", self.skipped_as_done));
+        }
+        if self.skipped_as_failed > 0 {
+            line.push_str(&format!(
+                "; {} skipped as failed before (--resume-failed runs them)",
+                self.skipped_as_failed
+            ));
+        }
+        match self.retries {
+            0 => {}
+            1 => line.push_str("; 1 retry"),
+            count => line.push_str(&format!("; {count} retries")),
         }
         if self.not_started > 0 {
             line.push_str(&format!("; {} more were not started", self.not_started));

@@ -277,9 +277,9 @@ impl Shared {
             grant_dir(&mut wasi, &name, dir)?;
         }
         let input = |source| SpawnError::Input { process: name.clone(), source };
-        let inputs = match &spec.inputs[..] {
-            [] => None,
-            inputs => Some(InputDir::new(inputs).map_err(input)?),
+        let inputs = match (&spec.inputs[..], &spec.input_contents[..]) {
+            ([], []) => None,
+            (files, contents) => Some(InputDir::new(files, contents).map_err(input)?),
         };
         if let Some(inputs) = &inputs {
             let source = |source: wasmtime::Error| SpawnError::Dir {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::process::Exit;
 
@@ -13,11 +13,20 @@ use crate::process::Exit;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     TimeLimit,
+    /// A time limit that was not known when the process started.
+    Overdue(Duration),
     Killed,
     ShutDown,
     Stalled,
     /// The process that started it has ended.
     Orphaned,
+}
+
+impl Stop {
+    /// Whether it is for the guest alone, and not for what follows its end.
+    fn is_for_guest(self) -> bool {
+        matches!(self, Self::TimeLimit | Self::Overdue(_))
+    }
 }
 
 /// The part of a process that other threads reach.
@@ -61,7 +70,7 @@ impl Control {
     pub(crate) fn stop(&self, why: Stop) {
         let runner = {
             let mut state = self.state();
-            if why == Stop::TimeLimit && state.untimed {
+            if why.is_for_guest() && state.untimed {
                 return;
             }
             state.stop.get_or_insert(why);
@@ -107,7 +116,7 @@ impl Control {
         let mut state = self.state();
         state.untimed = true;
         // It may have passed between the guest's end and this.
-        state.stop = state.stop.filter(|why| *why != Stop::TimeLimit);
+        state.stop = state.stop.filter(|why| !why.is_for_guest());
     }
 
     /// The host shuts down. The process may still end by itself.

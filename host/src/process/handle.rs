@@ -34,6 +34,12 @@ impl Process {
         self.control.stop(Stop::Killed);
     }
 
+    /// Ends it as a time limit does that was not known when it started. If its program has ended, nothing happens: what is
+    /// still to be committed takes the time it takes.
+    pub fn time_out(&self, limit: Duration) {
+        self.control.stop(Stop::Overdue(limit));
+    }
+
     /// Waits for its end. By then its holds are released and its appends settled.
     pub async fn join(&self) -> Arc<Exit> {
         self.control.join().await

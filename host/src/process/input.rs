@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use tempfile::TempDir;
 
 /// The directory under which a process sees its inputs.
@@ -45,8 +46,17 @@ pub enum InputError {
     },
 }
 
+/// An input that is no file of its own, such as one row of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputContent {
+    /// What the file is called: no directory stands before it.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Bytes,
+}
+
 impl InputDir {
-    pub(crate) fn new(inputs: &[PathBuf]) -> Result<Self, InputError> {
+    pub(crate) fn new(inputs: &[PathBuf], contents: &[InputContent]) -> Result<Self, InputError> {
         let unusable = |path: &Path| {
             let path = path.to_owned();
             move |source| InputError::Unusable { path, source }
@@ -66,6 +76,18 @@ impl InputDir {
             if fs::hard_link(&real, &seen).is_err() {
                 fs::copy(&real, &seen).map_err(unusable(input))?;
             }
+        }
+        for InputContent { name, bytes } in contents {
+            let path = Path::new(name);
+            // Whatever else it is called would lie elsewhere.
+            if path.file_name() != Some(path.as_os_str()) {
+                return Err(InputError::NotAFile { path: path.to_owned() });
+            }
+            let seen = dir.path().join(path);
+            if seen.exists() {
+                return Err(InputError::SameName { name: name.clone() });
+            }
+            fs::write(&seen, bytes).map_err(unusable(path))?;
         }
         Ok(Self { dir })
     }

@@ -62,17 +62,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Lines {
     stream: Stream,
     sink: LineSink,
+    /// Given what is written as it is.
+    tee: Option<LineSink>,
     budget: Arc<Budget>,
     partial: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Lines {
     pub(crate) fn new(stream: Stream, sink: LineSink, budget: Arc<Budget>) -> Self {
-        Self { stream, sink, budget, partial: Arc::default() }
+        Self { stream, sink, tee: None, budget, partial: Arc::default() }
+    }
+
+    pub(crate) fn teed(self, tee: Option<LineSink>) -> Self {
+        Self { tee, ..self }
     }
 
     fn push(&self, bytes: &[u8]) {
         let bytes = &bytes[..self.budget.take(bytes.len())];
+        if let Some(tee) = &self.tee {
+            tee(self.stream, bytes);
+        }
         let mut partial = lock(&self.partial);
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             partial.extend_from_slice(piece);
@@ -166,6 +175,18 @@ mod tests {
         assert_eq!(*lock(&seen), ["one", "two", ""]);
         lines.finish();
         assert_eq!(*lock(&seen), ["one", "two", "", "three"]);
+    }
+
+    #[test]
+    fn who_wants_the_bytes_gets_them_as_they_were_written_and_no_more_than_the_limit() {
+        let (sink, seen) = collector();
+        let (tee, pieces) = collector();
+        let lines = Lines::new(Stream::Stdout, sink, Budget::new(7)).teed(Some(tee));
+        lines.push(b"one\nt");
+        lines.push(b"wo, cut");
+        lines.finish();
+        assert_eq!(*lock(&pieces), ["one\nt", "wo"]);
+        assert_eq!(*lock(&seen), ["one", "two"]);
     }
 
     #[test]

@@ -201,6 +201,7 @@ async fn guarded<T>(call: impl Future<Output = T>) -> Result<T, Box<dyn Any + Se
 fn from_stop(stop: Stop, timeout: Option<Duration>) -> Outcome {
     match stop {
         Stop::TimeLimit => Outcome::TimedOut { limit: timeout.unwrap_or_default() },
+        Stop::Overdue(limit) => Outcome::TimedOut { limit },
         Stop::Killed => Outcome::Killed,
         Stop::ShutDown => Outcome::ShutDown,
         Stop::Stalled => Outcome::Stalled,

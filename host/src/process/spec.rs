@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use lockkeeper_journal::RecordId;
 
-use super::{CommitTurn, Limits, Stdio};
+use super::{CommitTurn, InputContent, Limits, Stdio};
 
 /// A directory that a process sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct ProcessSpec {
     pub dirs: Vec<DirGrant>,
     /// Files that it sees, and nothing beside them, as read-only files `/input/<file name>`.
     pub inputs: Vec<PathBuf>,
+    /// More of them, of which there is only the content.
+    pub input_contents: Vec<InputContent>,
     /// Locks of the job that it may name.
     pub locks: Vec<String>,
     /// Values and arrays of the job that it may name.

@@ -19,6 +19,13 @@ pub enum Stdio {
     Lines(LineSink),
     /// The same, and the sink is told the name of the process: whatever it starts has one of its own.
     Named(NamedSink),
+    /// The same, and the other sink is given every byte as it was written, in pieces of any length.
+    Teed {
+        /// Told of each line.
+        lines: LineSink,
+        /// Given the bytes.
+        bytes: LineSink,
+    },
 }
 
 /// Who is told of each line that processes write, without its newline, with the name of the process. Called on its shard: it
@@ -32,6 +39,7 @@ impl fmt::Debug for Stdio {
             Self::Inherit => "Inherit",
             Self::Lines(_) => "Lines",
             Self::Named(_) => "Named",
+            Self::Teed { .. } => "Teed",
         })
     }
 }
@@ -52,24 +60,22 @@ impl Output {
 
 /// Connects the streams.
 pub(crate) fn connect(stdio: &Stdio, name: &Arc<str>, wasi: &mut WasiCtxBuilder, output_bytes_max: u64) -> Output {
-    match stdio {
-        Stdio::Null => Output { streams: Vec::new(), budget: None },
+    let (lines, bytes) = match stdio {
+        Stdio::Null => return Output { streams: Vec::new(), budget: None },
         Stdio::Inherit => {
             wasi.inherit_stdio();
-            Output { streams: Vec::new(), budget: None }
+            return Output { streams: Vec::new(), budget: None };
         }
-        Stdio::Lines(sink) => lines(sink.clone(), wasi, output_bytes_max),
+        Stdio::Lines(lines) => (lines.clone(), None),
         Stdio::Named(sink) => {
             let (sink, name) = (sink.clone(), name.clone());
-            lines(Arc::new(move |stream, line| sink(&name, stream, line)), wasi, output_bytes_max)
+            (Arc::new(move |stream, line: &[u8]| sink(&name, stream, line)) as LineSink, None)
         }
-    }
-}
-
-fn lines(sink: LineSink, wasi: &mut WasiCtxBuilder, output_bytes_max: u64) -> Output {
+        Stdio::Teed { lines, bytes } => (lines.clone(), Some(bytes.clone())),
+    };
     let budget = Budget::new(output_bytes_max);
-    let stdout = Lines::new(Stream::Stdout, sink.clone(), budget.clone());
-    let stderr = Lines::new(Stream::Stderr, sink, budget.clone());
+    let connected = |stream| Lines::new(stream, lines.clone(), budget.clone()).teed(bytes.clone());
+    let (stdout, stderr) = (connected(Stream::Stdout), connected(Stream::Stderr));
     wasi.stdout(stdout.clone()).stderr(stderr.clone());
     Output { streams: vec![stdout, stderr], budget: Some(budget) }
 }

@@ -112,12 +112,15 @@ fn a_missing_input_is_refused_before_anything_is_started() {
 }
 
 #[test]
-fn map_without_a_file_without_inputs_or_without_a_place_to_run_is_refused() {
+fn map_without_inputs_or_without_a_place_to_run_is_refused() {
     let place = with_inputs(&[("a.txt", 1)]);
     let count = guest("map_count");
-    place.run(&["map", &count, "a.txt"]).assert_refused(&["--append NAME=FILE"]);
-    place.run(&map(&count, &["-j", "0", "a.txt"])).assert_refused(&["'0'", "--jobs", "give 1 to 10000"]);
-    place.run(&map(&count, &[])).assert_code(2).assert_says(&["<INPUT>"]);
+    for (jobs, word) in [("0", "'0'"), ("0%", "'0%'"), ("10001", "'10001'"), ("+1", "'+1'")] {
+        let words = [word, "--jobs", "give 1 to 10000, or a percentage of the cores"];
+        place.run(&map(&count, &["-j", jobs, "a.txt"])).assert_refused(&words);
+    }
+    // The tests' standard input is empty.
+    place.run(&map(&count, &[])).assert_refused(&["there is no INPUT", "standard input", "`-a -`"]);
     assert!(!place.exists("out.csv"));
 }
 

@@ -6,9 +6,11 @@
 //! | `rows N` | appends N rows `INPUT,NUMBER` to each of the files, the numbers counted on from 1 |
 //! | `spin N` | computes for N rounds |
 //! | `needs KEY` | ends with status 1 unless the environment has KEY |
+//! | `try N PATH` | ends with status 1 unless this was done N times before, which the file PATH remembers |
 //! | `trap` | traps |
 //! | `forever` | computes for ever: somebody else must end it |
 //! | `say WORD` | prints it |
+//! | `raw WORD` | prints it without a newline, and the same on standard error |
 //! | `wait EVENT` | waits for an event |
 //! | `set EVENT` | sets it |
 //! | `take LOCK` | acquires a mutex and ends with it |
@@ -39,12 +41,25 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             "spin" => spin(with.parse()?),
             "needs" if std::env::var_os(with).is_none() => return Ok(ExitCode::FAILURE),
             "needs" => {}
+            "try" => {
+                let (times, path) = with.split_once(' ').ok_or("`try` wants N and PATH")?;
+                let done = std::fs::read(path).map_or(0, |bytes| bytes.len());
+                std::fs::write(path, "x".repeat(done + 1))?;
+                if done < times.parse()? {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
             "trap" => trap(),
             "forever" => loop {
                 spin_loop();
             },
             "say" => {
                 println!("{with}");
+                io::stdout().flush()?;
+            }
+            "raw" => {
+                print!("{with}");
+                eprint!("{with}");
                 io::stdout().flush()?;
             }
             "wait" => Event::open(with)?.wait()?,

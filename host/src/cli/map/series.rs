@@ -1,4 +1,4 @@
-//! What makes `map` resumable: what each input is called in the files, and which of them are there already.
+//! What makes `map` resumable: what each input is called in the files and in the log, and which of them are there already.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -12,18 +12,22 @@ use std::time::SystemTime;
 use anyhow::Context;
 use lockkeeper::{Job, ProcessSpec, Program, RecordId};
 
+use super::joblog::{Logged, LoggedEnd};
+
 /// Which series of commits a run belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begin {
+pub(in crate::cli) enum Begin {
     /// A new one, whatever is in the files.
     Anew,
-    /// The last one: what is in the files is not done again.
+    /// The last one: what is in the files is not done again. Without files, what the log says has ended is not, well or not.
     Resumed,
+    /// The same, but without files, what the log says has failed is done again.
+    FailedAgain,
 }
 
 /// In which order the processes commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(in crate::cli) enum Order {
     /// As they end.
     AsTheyEnd,
     /// As they stand on the command line, with starts running so many ahead of the first that has not committed.
@@ -32,9 +36,9 @@ pub(super) enum Order {
 
 /// Processes whose records are committed under ids, one process for one input.
 #[derive(Debug)]
-pub(super) struct Series {
-    pub(super) begin: Begin,
-    pub(super) order: Order,
+pub(in crate::cli) struct Series {
+    pub(in crate::cli) begin: Begin,
+    pub(in crate::cli) order: Order,
     inputs: HashMap<PathBuf, Input>,
 }
 
@@ -61,18 +65,30 @@ impl Stamp {
     }
 }
 
-/// What was found in the files.
+/// What an earlier run has made of an input.
+enum Before {
+    Done,
+    Failed,
+}
+
+/// What was found in the files, or in the log.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Those that are not to run, as all files have their records.
-    pub(super) done: Vec<String>,
+pub(in crate::cli) struct Found {
+    /// Those that are not to run, as all files have their records, or as they had ended well.
+    pub(in crate::cli) done: Vec<String>,
+    /// Those that are not to run, as they had failed.
+    pub(in crate::cli) failed: Vec<String>,
     /// How many are still to run that stand before one of those: their records come after its own.
-    pub(super) late: usize,
+    pub(in crate::cli) late: usize,
 }
 
 impl Series {
     /// Reads every input and gives the processes their ids.
-    pub(super) fn new(begin: Begin, order: Order, processes: &mut [(Program, ProcessSpec)]) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn new(
+        begin: Begin,
+        order: Order,
+        processes: &mut [(Program, ProcessSpec)],
+    ) -> anyhow::Result<Self> {
         let paths: Vec<_> = processes.iter().flat_map(|(_, spec)| spec.inputs.iter().cloned()).collect();
         let inputs = read_all(&paths)?;
         let mut seen: HashMap<blake3::Hash, u64> = HashMap::new();
@@ -85,32 +101,54 @@ impl Series {
         Ok(Self { begin, order, inputs })
     }
 
-    /// Begins or resumes the series in the files, and takes out whom it need not run.
-    pub(super) fn open(&self, job: &Job, processes: &mut Vec<(Program, ProcessSpec)>) -> anyhow::Result<Found> {
+    /// Begins or resumes the series in the files, and takes out whom it need not run: with files, those whose records are
+    /// in all of them, whatever the log says; without, those that the log says have ended.
+    pub(in crate::cli) fn open(
+        &self,
+        job: &Job,
+        logged: &Logged,
+        processes: &mut Vec<(Program, ProcessSpec)>,
+    ) -> anyhow::Result<Found> {
+        let has_files = job.file_names().next().is_some();
         match self.begin {
             Begin::Anew => {
                 job.begin_series()?;
                 return Ok(Found::default());
             }
-            Begin::Resumed => job.resume_series()?,
+            Begin::Resumed | Begin::FailedAgain => job.resume_series()?,
         }
-        let is_done = |spec: &ProcessSpec| spec.commit_id.is_some_and(|id| job.has_committed(id));
-        let done: Vec<bool> = processes.iter().map(|(_, spec)| is_done(spec)).collect();
-        let last_done = done.iter().rposition(|done| *done).unwrap_or_default();
-        let mut found = Found { late: done[..last_done].iter().filter(|done| !**done).count(), ..Found::default() };
-        let mut done = done.into_iter();
-        processes.retain(|(_, spec)| {
-            let is_done = done.next().unwrap_or_default();
-            if is_done {
-                found.done.push(spec.full_name());
+        let look = |spec: &ProcessSpec| {
+            let id = spec.commit_id?;
+            match logged.get(&id) {
+                _ if has_files => job.has_committed(id).then_some(Before::Done),
+                Some(LoggedEnd::Well) => Some(Before::Done),
+                Some(LoggedEnd::Failed) if self.begin == Begin::Resumed => Some(Before::Failed),
+                Some(LoggedEnd::Failed | LoggedEnd::Unfinished) | None => None,
             }
-            !is_done
+        };
+        let before: Vec<_> = processes.iter().map(|(_, spec)| look(spec)).collect();
+        let last_done = before.iter().rposition(Option::is_some).unwrap_or_default();
+        let mut found = Found::default();
+        if has_files {
+            found.late = before[..last_done].iter().filter(|before| before.is_none()).count();
+        }
+        let mut before = before.into_iter();
+        processes.retain(|(_, spec)| match before.next().flatten() {
+            Some(Before::Done) => {
+                found.done.push(spec.full_name());
+                false
+            }
+            Some(Before::Failed) => {
+                found.failed.push(spec.full_name());
+                false
+            }
+            None => true,
         });
         Ok(found)
     }
 
     /// Refuses a process whose input is not the one that its id was made of.
-    pub(super) fn check(&self, spec: &ProcessSpec) -> Result<(), String> {
+    pub(in crate::cli) fn check(&self, spec: &ProcessSpec) -> Result<(), String> {
         let changed = |path: &&PathBuf| {
             let now = std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata));
             self.inputs.get(*path).map(|input| input.stamp) != now
@@ -135,6 +173,10 @@ fn identity(program: &Program, spec: &ProcessSpec, inputs: &HashMap<PathBuf, Inp
     for path in &spec.inputs {
         parts.add(path.file_name().unwrap_or_default().as_encoded_bytes());
         parts.add(inputs[path].content.as_bytes());
+    }
+    for content in &spec.input_contents {
+        parts.add(content.name.as_bytes());
+        parts.add(blake3::hash(&content.bytes).as_bytes());
     }
     blake3::hash(&parts.0)
 }
