@@ -82,7 +82,7 @@ impl Map {
                 placement: Placement::Spread,
                 ..common.clone()
             };
-            (program.clone(), spec)
+            (program.clone(), self.grants.streams(spec))
         });
         let mut processes: Vec<_> = processes.collect();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -22,7 +22,7 @@ use crate::process::{Commit, Identity, InputDir, Placement, Prepared, Process, P
 use crate::program::Program;
 use crate::scope::{Bound, ScopedLock};
 use crate::stall::{Stall, Watch};
-use dirs::{check_dirs, grant_dir};
+use dirs::{check_dirs, check_streams, grant_dir};
 pub use error::{JobError, SpawnError};
 pub use series::SeriesError;
 pub use spec::{
@@ -153,7 +153,11 @@ impl Job {
             };
             wasi.preopened_dir(inputs.path(), crate::process::INPUT_DIR, FsPerms::ReadOnly).map_err(source)?;
         }
-        let output = connect(&spec.stdio, &mut wasi, spec.limits.output_bytes_max);
+        check_streams(&name, spec, &files)?;
+        // A call brings in no more than it may bring out.
+        wasi.max_random_size(spec.limits.call_bytes_max as u64);
+        let output = connect(spec, &mut wasi)
+            .map_err(|source| SpawnError::StreamFile { process: name.clone(), source })?;
         let identity = Identity { id, rank: spec.rank, count: spec.count.max(1), name: name.clone() };
         let home = spec.locks.first().and_then(|lock| rights.locks.get(lock.as_str())).map(|lock| lock.id);
         let control = Arc::<Control>::default();
@@ -280,6 +284,7 @@ pub(crate) fn check(job: &JobSpec, process: &ProcessSpec, own_dirs: &[PathBuf]) 
         return Err(missing(Kind::File, file));
     }
     let files: Vec<_> = job.files.iter().map(|file| (file.name.as_str(), file.file.path.as_path())).collect();
+    check_streams(&name, process, &files)?;
     check_dirs(&name, &process.dirs, &files, own_dirs)
 }
 

@@ -1,0 +1,1 @@
+//! Every grant can be missing.
