@@ -41,6 +41,7 @@ macro_rules! each_wasi_case {
             renaming_replaces_what_is_there,
             file_can_be_removed,
             syncing_succeeds,
+            open_files_have_a_limit_and_closing_makes_room,
             reading_what_was_opened_for_writing_is_refused,
             read_only_directory_refuses_every_change,
             directory_can_be_made_and_removed,

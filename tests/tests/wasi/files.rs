@@ -79,6 +79,15 @@ pub(crate) fn syncing_succeeds() {
     case("syncing_succeeds").dir().prints("all: ok\ndata: ok\n");
 }
 
+/// 19 is EDQUOT: WASI 0.2 has no word for EMFILE.
+#[test]
+pub(crate) fn open_files_have_a_limit_and_closing_makes_room() {
+    case("open_files_have_a_limit_and_closing_makes_room")
+        .dir()
+        .flags(&["--max-open-files", "3"])
+        .prints("3 files, then QuotaExceeded 19\none more: ok\n");
+}
+
 /// A stream of WASI 0.2 has no number of its own for it.
 #[test]
 pub(crate) fn reading_what_was_opened_for_writing_is_refused() {

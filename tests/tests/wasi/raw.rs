@@ -4,18 +4,27 @@ use crate::support::{Ended, Place};
 
 /// Runs a program that is there as text.
 fn run(text: &str) -> Ended {
+    run_with(&[], text)
+}
+
+/// The same with these flags.
+fn run_with(flags: &[&str], text: &str) -> Ended {
     let place = Place::new();
     place.write("raw.wat", text);
-    place.run(&["run", "raw.wat"])
+    place.run(&[&["run"], flags, &["raw.wat"]].concat())
 }
 
 /// A core module that exits with what `body` leaves. It has the functions of WASI 0.1 that `imports` names, as they are.
 fn module(imports: &[(&str, &str)], body: &str) -> Ended {
+    module_with(&[], imports, body)
+}
+
+fn module_with(flags: &[&str], imports: &[(&str, &str)], body: &str) -> Ended {
     let imports: String = imports
         .iter()
         .map(|(name, ty)| format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func ${name} {ty}))\n"))
         .collect();
-    run(&format!(
+    run_with(flags, &format!(
         r#"(module
             {imports}
             (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
@@ -116,18 +125,76 @@ fn component_without_a_number_exits_well_or_badly() {
     assert_ends(&component("(i32.const 1)"), 1);
 }
 
+/// Both clocks count in milliseconds, and say so.
 #[test]
-fn module_without_memory_and_imports_ends_well() {
-    assert_ends(&run(r#"(module (func (export "_start")))"#), 0);
+fn coarse_clocks_are_coarse() {
+    let (res, time) = ("(param i32 i32) (result i32)", "(param i32 i64 i32) (result i32)");
+    for clock in [0, 1] {
+        let body = format!("(call $clock_res_get (i32.const {clock}) (i32.const 0)) (i64.ne (i64.load (i32.const 0)) (i64.const 1000000)) (i32.add)");
+        let body = format!("(block (result i32) {body})");
+        assert_ends(&module_with(&["--clocks", "coarse"], &[("clock_res_get", res)], &body), 0);
+        let body = format!("(call $clock_time_get (i32.const {clock}) (i64.const 0) (i32.const 0)) (i64.ne (i64.rem_u (i64.load (i32.const 0)) (i64.const 1000000)) (i64.const 0)) (i32.add)");
+        let body = format!("(block (result i32) {body})");
+        assert_ends(&module_with(&["--clocks", "coarse"], &[("clock_time_get", time)], &body), 0);
+    }
+}
+
+/// A relative wait needs no clock; an absolute one would tell what time it is.
+#[test]
+fn without_clocks_a_program_can_sleep_and_read_no_time() {
+    let ty = "(param i32 i32 i32 i32) (result i32)";
+    let wait = |flags: u8| {
+        let body = format!(
+            "(block (result i32)
+                (i32.store (i32.const 144) (i32.const 1))
+                (i64.store (i32.const 152) (i64.const 1000000))
+                (i32.store16 (i32.const 168) (i32.const {flags}))
+                (call $poll_oneoff (i32.const 128) (i32.const 256) (i32.const 1) (i32.const 512)))"
+        );
+        module_with(&["--clocks", "none"], &[("poll_oneoff", ty)], &body)
+    };
+    assert_ends(&wait(0), 0);
+    for ended in [
+        wait(1),
+        module_with(
+            &["--clocks", "none"],
+            &[("clock_time_get", "(param i32 i64 i32) (result i32)")],
+            "(call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 0))",
+        ),
+    ] {
+        ended.assert_code(134).assert_says(&["granted no clocks", "--clocks none"]);
+    }
+}
+
+/// A table that cannot grow says so to the program; one too many is no start.
+#[test]
+fn tables_and_memories_have_limits() {
+    let grow = r#"(module (table $t 1 funcref) (memory (export "memory") 1)
+        (func (export "_start") (if (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)) (then unreachable))))"#;
+    run(grow).assert_code(134);
+    assert_ends(&run_with(&["--max-table-elements", "900"], grow), 0);
+    run_with(&["--max-tables", "0"], grow).assert_code(134).assert_says(&["table"]);
+    run_with(&["--max-memories", "0"], grow).assert_code(134).assert_says(&["memor"]);
+}
+
+#[test]
+fn module_without_imports_ends_well() {
+    assert_ends(&run(r#"(module (memory (export "memory") 1) (func (export "_start")))"#), 0);
+}
+
+/// WASI 0.1 wants a command to export its memory. Here it must; `wasmtime run` asks for it only when it is used.
+#[test]
+fn module_that_does_not_export_its_memory_is_refused() {
+    run(r#"(module (func (export "_start")))"#).assert_refused(&["raw.wat", "export", "`memory`"]);
 }
 
 #[test]
 fn traps_say_which_one() {
-    let body = |body: &str| run(&format!(r#"(module (memory 1) (func (export "_start") {body}))"#));
+    let body = |body: &str| run(&format!(r#"(module (memory (export "memory") 1) (func (export "_start") {body}))"#));
     for (trap, told) in [
         ("unreachable", "wasm `unreachable` instruction executed"),
         ("(drop (i32.div_u (i32.const 1) (i32.const 0)))", "integer divide by zero"),
-        ("(drop (i32.load (i32.const 65536)))", "out of bounds memory access"),
+        ("(drop (i32.load (i32.const 0x7fff0000)))", "out of bounds memory access"),
         ("(drop (i32.trunc_f32_u (f32.const -1)))", "integer overflow"),
     ] {
         body(trap).assert_code(134).assert_says(&["error: raw trapped", told]);

@@ -123,6 +123,21 @@ pub(crate) fn syncing_succeeds() -> Done {
     Ok(())
 }
 
+/// Opens files until it is told that there are too many, closes one, and opens one more.
+pub(crate) fn open_files_have_a_limit_and_closing_makes_room() -> Done {
+    let mut open = Vec::new();
+    let error = loop {
+        match File::create(format!("/d/{}", open.len())) {
+            Ok(file) => open.push(file),
+            Err(error) => break error,
+        }
+    };
+    println!("{} files, then {:?} {}", open.len(), error.kind(), error.raw_os_error().unwrap_or(-1));
+    open.pop();
+    say("one more", File::create("/d/more"));
+    Ok(())
+}
+
 pub(crate) fn reading_what_was_opened_for_writing_is_refused() -> Done {
     let mut writer = File::create("/d/file")?;
     say("read", writer.read(&mut [0; 1]));
