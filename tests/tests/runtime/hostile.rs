@@ -4,6 +4,9 @@
 //! the time, and one that is ended is started again. They must keep at least 0.8 of their fair share of the core, which is
 //! four fifths, and of a hundred waits for the lock all but the longest must end within as many slices as processes can run.
 //!
+//! The neighbours compute for long and hold the lock for short, so that all of them can run at any time. Who waits for a lock
+//! that a neighbour holds cannot, and has no share of the core meanwhile.
+//!
 //! That is measured in time, beside whatever else this machine does. So it is tried several times, with and without the
 //! hostile process in turn, and the best of each counts: a host that is unfair is so each time.
 
@@ -83,7 +86,7 @@ impl Street {
         });
         let neighbours: Vec<_> = (0..NEIGHBOURS)
             .map(|rank| {
-                let spec = spec(&self.neighbour, &["a", "1500", "60000"], &["a", "start"], &[]);
+                let spec = spec(&self.neighbour, &["a", "150", "600000"], &["a", "start"], &[]);
                 self.host.spawn_spec(&self.job, &self.neighbour, ProcessSpec { rank, count: NEIGHBOURS, ..spec })
             })
             .collect();
