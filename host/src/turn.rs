@@ -3,7 +3,7 @@
 //! This is what a process and the executor of its shard say to each other, and all of it stays on the shard's thread. The
 //! executor says when a turn begins; the process says why it leaves. Neither knows the other.
 //!
-//! A process gives its core away in three ways: it waits; its slice is over ([`tick`]); or it has made so many lock requests
+//! A process gives its core away in three ways: it waits; its slice is over ([`slice_over`]); or it has made so many lock requests
 //! that it is somebody else's turn ([`lock_request`]).
 
 use std::cell::{Cell, RefCell};
@@ -96,17 +96,50 @@ pub(crate) fn shard() -> Option<usize> {
     SHARD.get()
 }
 
-/// A tick of the clock has met the process of this turn. Answers what it has to wait for if its slice is over.
+/// A tick of the clock has met the process of this turn. Answers whether its slice is over.
 ///
 /// The engine counts ticks also while a process is away. One that comes back from a wait of many ticks has not used its
 /// slice, so it is the second tick that ends it.
-pub(crate) fn tick(hands: impl FnOnce() -> Hands) -> Option<GiveWay> {
-    if SLICE.get() == Slice::Entered {
+pub(crate) fn ends_slice() -> bool {
+    let over = SLICE.get() != Slice::Entered;
+    if !over {
         SLICE.set(Slice::Counted);
-        return None;
     }
-    SLICE.set(Slice::Over(hands()));
-    Some(GiveWay::default())
+    over
+}
+
+/// The slice of the process of this turn is over. Answers what it has to wait for.
+pub(crate) fn slice_over(hands: Hands, share: &mut CpuShare) -> GiveWay {
+    SLICE.set(Slice::Over(hands));
+    let sits_out = match hands {
+        Hands::Empty => share.sits_out(),
+        // Whoever waits for the lock would sit out too.
+        Hands::Holding => 0,
+    };
+    GiveWay { times: 1 + sits_out, slice: Some(hands) }
+}
+
+/// What a process has of its core while others compute there, too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuShare {
+    percent: u32,
+    /// What it had too much so far, in hundredths of a slice, as far as it has not sat it out.
+    owed: u32,
+}
+
+impl CpuShare {
+    /// From 1 to 100 percent of a full share.
+    pub(crate) fn percent(percent: u8) -> Self {
+        Self { percent: u32::from(percent.clamp(1, 100)), owed: 0 }
+    }
+
+    /// How many rounds it sits out after one more slice: so many that it has its percentage of the rounds.
+    fn sits_out(&mut self) -> u32 {
+        self.owed += 100 - self.percent;
+        let rounds = self.owed / self.percent;
+        self.owed %= self.percent;
+        rounds
+    }
 }
 
 /// Before a lock request: lets others come first if this process has made its share of requests and anybody is ready.
@@ -115,26 +148,37 @@ pub(crate) async fn lock_request() {
     if made < LOCK_REQUESTS_PER_TURN {
         LOCK_REQUESTS.set(made + 1);
     } else if READY.with_borrow(|ready| ready.load(Ordering::Relaxed)) > 0 {
-        GiveWay::default().await;
+        GiveWay::once().await;
         LOCK_REQUESTS.set(1);
     }
 }
 
-/// Leaves the core once, ready to come back.
-#[derive(Debug, Default)]
+/// Leaves the core, ready to come back: once, or again each time that its turn comes.
+#[derive(Debug)]
 #[must_use = "nobody leaves the core before this is awaited"]
 pub(crate) struct GiveWay {
-    done: bool,
+    times: u32,
+    /// What it has in its hands, if this is because of a slice.
+    slice: Option<Hands>,
+}
+
+impl GiveWay {
+    pub(crate) fn once() -> Self {
+        Self { times: 1, slice: None }
+    }
 }
 
 impl Future for GiveWay {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.done {
+        if self.times == 0 {
             return Poll::Ready(());
         }
-        self.done = true;
+        self.times -= 1;
+        if let Some(hands) = self.slice {
+            SLICE.set(Slice::Over(hands));
+        }
         cx.waker().wake_by_ref();
         Poll::Pending
     }

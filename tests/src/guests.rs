@@ -21,7 +21,7 @@ pub fn guest(name: &str) -> PathBuf {
 pub fn guest_p1(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     let mut suite: Vec<String> =
-        ["hello", "exit", "trap", "error", "read", "stdin", "flood"].map(|name| format!("cli_{name}")).into();
+        ["hello", "exit", "trap", "error", "read", "stdin", "flood", "wasi"].map(|name| format!("cli_{name}")).into();
     suite.push("append_raw".to_owned());
     BUILT.get_or_init(|| build("wasm32-wasip1", &suite));
     built("wasm32-wasip1", name)

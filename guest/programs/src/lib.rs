@@ -6,6 +6,7 @@
 
 pub mod acked;
 pub mod sync;
+pub mod wasi;
 
 /// Bytes of filler of the longest record.
 pub const FILLER_BYTES_MAX: u64 = 64 * 1024;

@@ -1,15 +1,17 @@
 //! Flags that several subcommands have: the same words as in the manifest.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use lockkeeper::manifest::{COUNT_MAX, check_max_hold, format_of, parse_dir, parse_time, unknown_word};
+use lockkeeper::manifest::{
+    COUNT_MAX, check_cpu_share, check_max_hold, check_output_rate, expand, format_of, parse_dir, parse_time, unknown_word,
+};
 use lockkeeper::{
-    AfterDeath, AppendSpec, ByteSize, DirGrant, Durability, FileSpec, Format, IfExists, JobSpec, Limits, LockConfig,
-    LockKind, LockLimits, LockSpec, Name, Parents, ProcessSpec,
+    AfterDeath, AppendSpec, ByteSize, Clocks, DirGrant, Durability, FileSpec, Format, IfExists, JobSpec, Limits, LockConfig,
+    LockKind, LockLimits, LockSpec, Name, Parents, ProcessSpec, Random,
 };
 
 use super::{environment, primitives};
@@ -104,6 +106,23 @@ pub(super) struct GrantOptions {
     /// An environment variable; without a value, the command's own
     #[arg(long = "env", value_name = "K[=V]")]
     env: Vec<String>,
+    /// Random bytes: the `system`'s; `seed:N`, the same ones for a process in every run, which are no secret; or `none`: who asks
+    /// for them traps [default: system]
+    #[arg(long, value_name = "FROM", value_parser = random)]
+    random: Option<Random>,
+    /// Clocks: the `system`'s; `coarse`, to a millisecond; or `none`: who reads one traps [default: system]
+    #[arg(long, value_name = "WHICH", value_parser = clocks)]
+    clocks: Option<Clocks>,
+    /// A file that is the standard input of the process; `{rank}` and `{count}` stand for its own [default: one process has the
+    /// command's, several have none]
+    #[arg(long, value_name = "FILE")]
+    stdin: Option<String>,
+    /// A file that the standard output of the process goes to; it is emptied first. Several processes need `{rank}` in its name
+    #[arg(long, value_name = "FILE")]
+    stdout: Option<String>,
+    /// A file that the standard error of the process goes to; the same one as for --stdout will do
+    #[arg(long, value_name = "FILE")]
+    stderr: Option<String>,
     /// How long a process may take, such as 5s or 250ms; in `map` also 200%, of the median of those that have ended well,
     /// once there are three [default: for ever]
     #[arg(long, value_name = "TIME|N%", value_parser = parse_timeout)]
@@ -111,9 +130,24 @@ pub(super) struct GrantOptions {
     /// Memory of a process [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<ByteSize>,
-    /// Locks and files that a process may have open at once [default: 1000]
+    /// Memories of a process [default: 32]
+    #[arg(long, value_name = "N")]
+    max_memories: Option<u32>,
+    /// Tables of a process [default: 256]
+    #[arg(long, value_name = "N")]
+    max_tables: Option<u32>,
+    /// Elements of all tables of a process [default: 10000000]
+    #[arg(long, value_name = "N")]
+    max_table_elements: Option<u64>,
+    /// Share of its core that a process has while others compute there, in percent of that of one with 100 [default: 100]
+    #[arg(long, value_name = "PERCENT", value_parser = cpu_share)]
+    cpu_share: Option<u8>,
+    /// Locks and append files that a process may have open at once [default: 1000]
     #[arg(long, value_name = "N")]
     max_handles: Option<u32>,
+    /// Files and directories that a process may have open at once in what --dir gives it [default: 256]
+    #[arg(long, value_name = "N")]
+    max_open_files: Option<u32>,
     /// Locks that a process may hold, or wait for, at once [default: 64]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     max_holds: Option<u32>,
@@ -123,9 +157,12 @@ pub(super) struct GrantOptions {
     /// Bytes that one call of a process may bring to the host [default: 2MiB]
     #[arg(long, value_name = "SIZE")]
     max_call: Option<ByteSize>,
-    /// Bytes that a process may print when several run; the rest is dropped [default: 64MiB]
+    /// Bytes that a process may print when several run, or into a file; the rest is dropped [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     max_output: Option<ByteSize>,
+    /// Bytes that a process may print in a second when several run, or into a file; who prints more waits [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = output_rate)]
+    max_output_rate: Option<NonZeroU64>,
     /// Bytes of one record [default: 1MiB]
     #[arg(long, value_name = "SIZE")]
     max_record: Option<ByteSize>,
@@ -214,6 +251,22 @@ fn some_bytes(text: &str) -> Result<ByteSize, String> {
         Ok(size) => Ok(size),
         Err(error) => Err(format!("{error}")),
     }
+}
+
+fn random(text: &str) -> Result<Random, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+fn clocks(text: &str) -> Result<Clocks, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+fn cpu_share(text: &str) -> Result<u8, String> {
+    check_cpu_share(text.parse().unwrap_or_default())
+}
+
+fn output_rate(text: &str) -> Result<NonZeroU64, String> {
+    check_output_rate(text.parse().map_err(|error| format!("{error}"))?)
 }
 
 fn max_hold(text: &str) -> Result<Duration, String> {
@@ -423,6 +476,12 @@ impl GrantOptions {
                 // There is no median before somebody has ended.
                 Some(Timeout::OfMedian(_)) | None => None,
             },
+            table_elements_max: self.max_table_elements.unwrap_or(default.table_elements_max),
+            tables_max: self.max_tables.unwrap_or(default.tables_max),
+            memories_max: self.max_memories.unwrap_or(default.memories_max),
+            cpu_share_percent: self.cpu_share.unwrap_or(default.cpu_share_percent),
+            open_files_max: self.max_open_files.unwrap_or(default.open_files_max),
+            output_rate_max: self.max_output_rate,
             handles_max: self.max_handles.unwrap_or(default.handles_max),
             call_bytes_max: self.max_call.map_or(default.call_bytes_max, ByteSize::as_usize),
             output_bytes_max: self.max_output.map_or(default.output_bytes_max, |size| size.0),
@@ -439,9 +498,17 @@ impl GrantOptions {
             values: job.values.iter().map(|value| value.name.clone()).collect(),
             files: job.files.iter().map(|file| file.name.clone()).collect(),
             programs: self.programs.iter().map(|program| program_name(program).to_owned()).collect(),
+            random: self.random.unwrap_or_default(),
+            clocks: self.clocks.unwrap_or_default(),
             limits,
             ..ProcessSpec::default()
         })
+    }
+
+    /// The files that are the standard streams of the process of this rank.
+    pub(super) fn streams(&self, spec: ProcessSpec) -> ProcessSpec {
+        let path = |path: &Option<String>| Some(PathBuf::from(expand(path.as_ref()?, spec.rank, spec.count)));
+        ProcessSpec { stdin: path(&self.stdin), stdout: path(&self.stdout), stderr: path(&self.stderr), ..spec }
     }
 }
 

@@ -73,7 +73,8 @@ impl Run {
         let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
         let processes = (0..count).map(|rank| {
             let args = self.args.iter().map(|text| expand(text, rank, count)).collect();
-            (program.clone(), ProcessSpec { name: name.clone(), rank, count, args, placement, ..spec.clone() })
+            let spec = ProcessSpec { name: name.clone(), rank, count, args, placement, ..spec.clone() };
+            (program.clone(), self.grants.streams(spec))
         });
         let view = if count == 1 && !self.host.json { View::Raw } else { View::Tagged };
         let processes: Vec<_> = processes.collect();

@@ -1,5 +1,6 @@
 //! One run of the command: the host, its processes, signals, and how it all ends.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -268,6 +269,21 @@ impl Session {
 
 /// Refuses a run whose processes would miss something, before a file is opened and the first of them started.
 pub(super) fn check_what_they_see(processes: &[(Program, ProcessSpec)]) -> anyhow::Result<()> {
+    let mut printed = HashMap::new();
+    for (_, spec) in processes {
+        // One process may have both of its streams in one file.
+        let of_one: BTreeSet<_> = [&spec.stdout, &spec.stderr].into_iter().flatten().collect();
+        for path in of_one {
+            if let Some(other) = printed.insert(path, spec) {
+                bail!(
+                    "{} and {} would both print into {}; put {{rank}} into its name; nothing was started",
+                    other.full_name(),
+                    spec.full_name(),
+                    path.display()
+                );
+            }
+        }
+    }
     for (_, spec) in processes {
         if let Some(dir) = spec.dirs.iter().find(|dir| !dir.host.is_dir()) {
             bail!(

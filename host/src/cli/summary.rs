@@ -306,7 +306,7 @@ fn article(kind: Kind) -> &'static str {
 fn group(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Returned | Outcome::Exited { code: 0 } => "ended well",
-        Outcome::Failed | Outcome::Exited { .. } => "failed",
+        Outcome::Failed | Outcome::Exited { .. } | Outcome::StatusOutOfRange { .. } => "failed",
         Outcome::Trapped { .. } => "trapped",
         Outcome::StackOverflow => "out of stack",
         Outcome::OutOfMemory { .. } => "out of memory",

@@ -21,6 +21,7 @@ mod rwlock;
 mod semaphore;
 mod value;
 mod waiting;
+mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -41,9 +42,10 @@ pub use rlock::RlockHandle;
 pub use rwlock::RwlockHandle;
 pub use semaphore::SemaphoreHandle;
 pub use value::{ArrayHandle, ValueHandle};
+pub(crate) use wasi::{ADAPTER_EXIT, StatusOutOfRange};
 
-/// Gives a linker everything a guest may import: WASI 0.2 and this package.
+/// Gives a linker everything a guest may import: WASI 0.2, whatever of it is granted, and this package.
 pub(crate) fn add_to_linker(linker: &mut Linker<ProcessState>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasi::add_to_linker(linker)?;
     Imports::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use super::error::SpawnError;
-use crate::process::{Access, DirGrant};
+use crate::process::{Access, DirGrant, ProcessSpec};
 
 /// Refuses directories through which a process could write to an append file past its lock, or to what the host keeps for
 /// itself.
@@ -29,6 +29,23 @@ pub(super) fn check_dirs(
         if let Some(own) = own_dirs.iter().filter(|own| !own.as_os_str().is_empty()).find(overlaps) {
             let (dir, own) = (dir.host.clone(), own.clone());
             return Err(SpawnError::OwnDir { process: process.clone(), dir, own });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to make a standard stream of an append file: emptying it would cost what is in it, and what the process prints is
+/// no record.
+pub(super) fn check_streams(
+    process: &Arc<str>,
+    spec: &ProcessSpec,
+    files: &[(&str, &Path)],
+) -> Result<(), SpawnError> {
+    for stream in [&spec.stdout, &spec.stderr].into_iter().flatten() {
+        let real = real_path(stream);
+        if let Some((file, _)) = files.iter().find(|(_, path)| real_path(path) == real) {
+            let (stream, file) = (stream.clone(), (*file).to_owned());
+            return Err(SpawnError::StreamIsAppendFile { process: process.clone(), stream, file });
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use lockkeeper_locks::ValueError;
 
 use crate::name::{Name, NameError};
 use crate::observe::Kind;
-use crate::process::InputError;
+use crate::process::{InputError, StreamFileError};
 
 /// Why a job cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +187,24 @@ pub enum SpawnError {
         dir: PathBuf,
         /// The host's directory.
         own: PathBuf,
+    },
+    /// A file cannot be its standard stream.
+    #[error("`{process}`: {source}")]
+    StreamFile {
+        /// The process.
+        process: Arc<str>,
+        /// Why.
+        source: StreamFileError,
+    },
+    /// Its standard output, or error, would go into an append file past the host.
+    #[error("`{process}` is to print into {}, which is the append file `{file}`; name another file", stream.display())]
+    StreamIsAppendFile {
+        /// The process.
+        process: Arc<str>,
+        /// The file of its stream.
+        stream: PathBuf,
+        /// The append file.
+        file: String,
     },
     /// Its inputs cannot be given to it.
     #[error("`{process}`: {source}")]

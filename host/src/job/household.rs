@@ -72,6 +72,10 @@ impl Household for OfProcess {
             locks: names(rights.locks.keys().collect()),
             programs: names(rights.programs.iter().collect()),
             limits,
+            // Files that its parent prints into are not emptied by it.
+            stdin: None,
+            stdout: None,
+            stderr: None,
             commit_id: None,
             commit_turn: None,
             ..spec.clone()

@@ -27,7 +27,7 @@ use crate::process::{Commit, Identity, InputDir, Placement, Prepared, Process, P
 use crate::program::Program;
 use crate::scope::{Bound, ObjectBudget, ScopedLock};
 use crate::stall::{Stall, Watch};
-use dirs::{check_dirs, grant_dir};
+use dirs::{check_dirs, check_streams, grant_dir};
 pub use error::{JobError, SpawnError};
 pub(crate) use household::OWN_PROGRAM;
 use household::OfProcess;
@@ -289,7 +289,11 @@ impl Shared {
             };
             wasi.preopened_dir(inputs.path(), crate::process::INPUT_DIR, FsPerms::ReadOnly).map_err(source)?;
         }
-        let output = connect(&spec.stdio, &name, &mut wasi, spec.limits.output_bytes_max);
+        check_streams(&name, spec, &files)?;
+        // A call brings in no more than it may bring out.
+        wasi.max_random_size(spec.limits.call_bytes_max as u64);
+        let output = connect(spec, &name, &mut wasi)
+            .map_err(|source| SpawnError::StreamFile { process: name.clone(), source })?;
         let identity = Identity { id, rank: spec.rank, count: spec.count.max(1), name: name.clone(), parent };
         let home = spec.locks.first().and_then(|lock| rights.locks.get(lock.as_str())).map(|lock| lock.id);
         let control = Arc::<Control>::default();
@@ -367,6 +371,7 @@ pub(crate) fn check(job: &JobSpec, process: &ProcessSpec, own_dirs: &[PathBuf]) 
         return Err(missing(Kind::Program, program));
     }
     let files: Vec<_> = job.files.iter().map(|file| (file.name.as_str(), file.file.path.as_path())).collect();
+    check_streams(&name, process, &files)?;
     check_dirs(&name, &process.dirs, &files, own_dirs)
 }
 

@@ -1,5 +1,6 @@
 //! From what a manifest says to what a host opens and starts.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use lockkeeper_locks::Limits as LockLimits;
@@ -7,6 +8,7 @@ use toml::Spanned;
 
 use super::diagnose::{at, unknown_word};
 use super::{JobLimitsTable, LimitsTable, Manifest, ManifestError, ProcessTable};
+use crate::byte_size::ByteSize;
 use crate::job::{JobLimits, JobSpec, OWN_PROGRAM};
 use crate::name::Name;
 use crate::process::{Access, DirGrant, Limits, ProcessSpec};
@@ -173,7 +175,9 @@ impl Manifest {
         for dir in &process.grants.dir {
             dirs.push(self.dir_grant(dir)?);
         }
+        let limits = self.limits(&process.limits)?;
         for rank in 0..count {
+            let stream = |path: &Option<String>| Some(self.resolve(expand(path.as_ref()?, rank, count)));
             let expand = |text: &String| expand(text, rank, count);
             let spec = ProcessSpec {
                 name: process.name.get_ref().clone(),
@@ -187,13 +191,50 @@ impl Manifest {
                 values: values.clone(),
                 files: files.clone(),
                 programs: programs.clone(),
-                limits: limits(&process.limits),
+                random: process.grants.random,
+                clocks: process.grants.clocks,
+                limits: limits.clone(),
+                stdin: stream(&process.stdin),
+                stdout: stream(&process.stdout),
+                stderr: stream(&process.stderr),
                 placement: process.placement.into(),
                 ..ProcessSpec::default()
             };
             planned.push(PlannedProcess { program: self.resolve(&process.program), spec });
         }
         Ok(())
+    }
+
+    fn limits(&self, table: &LimitsTable) -> Result<Limits, ManifestError> {
+        let mut limits = Limits::default();
+        if let Some(memory) = table.memory {
+            limits.memory_bytes_max = memory.0;
+        }
+        limits.timeout = table.timeout;
+        limits.table_elements_max = table.table_elements.unwrap_or(limits.table_elements_max);
+        limits.tables_max = table.tables.unwrap_or(limits.tables_max);
+        limits.memories_max = table.memories.unwrap_or(limits.memories_max);
+        if let Some(share) = &table.cpu_share {
+            let checked = check_cpu_share(*share.get_ref());
+            limits.cpu_share_percent = checked.map_err(|message| at(&self.source, share.span(), message))?;
+        }
+        limits.handles_max = table.handles.unwrap_or(limits.handles_max);
+        limits.open_files_max = table.open_files.unwrap_or(limits.open_files_max);
+        if let Some(call) = table.call {
+            limits.call_bytes_max = call.as_usize();
+        }
+        if let Some(output) = table.output {
+            limits.output_bytes_max = output.0;
+        }
+        if let Some(rate) = &table.output_rate {
+            let checked = check_output_rate(rate.get_ref().0);
+            limits.output_rate_max = Some(checked.map_err(|message| at(&self.source, rate.span(), message))?);
+        }
+        limits.append_bytes_max = table.append_bytes.map(|max| max.0);
+        limits.append_records_max = table.append_records;
+        limits.children_max = table.children.unwrap_or(limits.children_max);
+        limits.depth_max = table.depth.unwrap_or(limits.depth_max);
+        Ok(limits)
     }
 
     /// `HOST[::GUEST][:read-only]`.
@@ -224,24 +265,12 @@ pub fn expand(text: &str, rank: u32, count: u32) -> String {
     text.replace("{rank}", &rank.to_string()).replace("{count}", &count.to_string())
 }
 
-fn limits(table: &LimitsTable) -> Limits {
-    let mut limits = Limits::default();
-    if let Some(memory) = table.memory {
-        limits.memory_bytes_max = memory.0;
-    }
-    limits.timeout = table.timeout;
-    if let Some(handles) = table.handles {
-        limits.handles_max = handles;
-    }
-    if let Some(call) = table.call {
-        limits.call_bytes_max = call.as_usize();
-    }
-    if let Some(output) = table.output {
-        limits.output_bytes_max = output.0;
-    }
-    limits.append_bytes_max = table.append_bytes.map(|max| max.0);
-    limits.append_records_max = table.append_records;
-    limits.children_max = table.children.unwrap_or(limits.children_max);
-    limits.depth_max = table.depth.unwrap_or(limits.depth_max);
-    limits
+/// A share of a core of which a process has some.
+pub fn check_cpu_share(percent: u8) -> Result<u8, String> {
+    if (1..=100).contains(&percent) { Ok(percent) } else { Err("give 1 to 100, in percent of a full share".to_owned()) }
+}
+
+/// A rate at which something can be printed.
+pub fn check_output_rate(per_second: ByteSize) -> Result<NonZeroU64, String> {
+    NonZeroU64::new(per_second.0).ok_or_else(|| "with 0 nothing can be printed; give it some bytes a second".to_owned())
 }

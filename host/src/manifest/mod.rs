@@ -21,9 +21,9 @@ use toml::Spanned;
 
 use crate::byte_size::{ByteSize, ByteSizeError};
 pub use crate::job::{MAX_HOLD_MAX, check_max_hold};
-use crate::process::Placement;
+use crate::process::{Clocks, Placement, Random, UnknownGrant};
 pub use diagnose::{ManifestError, unknown_word};
-pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, expand, parse_dir};
+pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, check_cpu_share, check_output_rate, expand, parse_dir};
 use file::FileTable;
 pub use file::format_of;
 use lock::LockTable;
@@ -76,6 +76,9 @@ struct ProcessTable {
     env: BTreeMap<String, String>,
     #[serde(default)]
     inputs: Vec<String>,
+    stdin: Option<String>,
+    stdout: Option<String>,
+    stderr: Option<String>,
     #[serde(default)]
     grants: GrantsTable,
     #[serde(default)]
@@ -114,6 +117,10 @@ struct GrantsTable {
     dir: Vec<Spanned<String>>,
     #[serde(default)]
     program: Vec<Spanned<String>>,
+    #[serde(default, deserialize_with = "random")]
+    random: Random,
+    #[serde(default, deserialize_with = "clocks")]
+    clocks: Clocks,
 }
 
 /// `[program.NAME]`: what processes may start.
@@ -142,11 +149,17 @@ struct LimitsTable {
     memory: Option<ByteSize>,
     #[serde(default, deserialize_with = "duration")]
     timeout: Option<Duration>,
+    table_elements: Option<u64>,
+    tables: Option<u32>,
+    memories: Option<u32>,
+    cpu_share: Option<Spanned<u8>>,
     handles: Option<u32>,
+    open_files: Option<u32>,
     #[serde(default, deserialize_with = "size")]
     call: Option<ByteSize>,
     #[serde(default, deserialize_with = "size")]
     output: Option<ByteSize>,
+    output_rate: Option<Spanned<Size>>,
     #[serde(default, deserialize_with = "size")]
     append_bytes: Option<ByteSize>,
     append_records: Option<u64>,
@@ -161,6 +174,17 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
 fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ByteSize>, D::Error> {
     deserializer.deserialize_str(SIZE).map(Some)
 }
+
+fn random<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Random, D::Error> {
+    deserializer.deserialize_str(RANDOM)
+}
+
+fn clocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Clocks, D::Error> {
+    deserializer.deserialize_str(CLOCKS)
+}
+
+const RANDOM: Quoted<Random, UnknownGrant> = Quoted { what: "\"system\", \"seed:7\" or \"none\"", parse: str::parse };
+const CLOCKS: Quoted<Clocks, UnknownGrant> = Quoted { what: "\"system\", \"coarse\" or \"none\"", parse: str::parse };
 
 /// A time as it is written, such as `60s`.
 #[derive(Clone, Copy, Debug)]

@@ -21,6 +21,11 @@ pub enum Outcome {
         /// The status, 0 to 255.
         code: i32,
     },
+    /// A core module exited with a status that WASI 0.1 does not have. What it meant by it is not known, and it is no good end.
+    StatusOutOfRange {
+        /// The status.
+        status: i32,
+    },
     /// It trapped.
     Trapped {
         /// What the engine says: the kind of trap and where.
@@ -63,7 +68,7 @@ impl Outcome {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Returned => 0,
-            Self::Failed => 1,
+            Self::Failed | Self::StatusOutOfRange { .. } => 1,
             Self::Exited { code } => u8::try_from(code & 0xff).unwrap_or(1),
             Self::Trapped { .. } | Self::StackOverflow | Self::OutOfMemory { .. } => 134,
             Self::TimedOut { .. } => 124,
@@ -78,7 +83,7 @@ impl Outcome {
     /// is granted.
     pub(crate) fn end_cause(&self) -> EndCause {
         match self {
-            Self::Returned | Self::Failed | Self::Exited { .. } => EndCause::Exited,
+            Self::Returned | Self::Failed | Self::Exited { .. } | Self::StatusOutOfRange { .. } => EndCause::Exited,
             Self::Trapped { .. } | Self::StackOverflow => EndCause::Trapped,
             Self::OutOfMemory { .. } | Self::TimedOut { .. } => EndCause::Limit,
             Self::Killed | Self::Orphaned => EndCause::Killed,
@@ -93,6 +98,9 @@ impl fmt::Display for Outcome {
             Self::Returned => f.write_str("returned"),
             Self::Failed => f.write_str("returned an error"),
             Self::Exited { code } => write!(f, "exited with {code}"),
+            Self::StatusOutOfRange { status } => {
+                write!(f, "exited with status {status}, which WASI 0.1 does not have: it has 0 to 125")
+            }
             Self::Trapped { message } => write!(f, "trapped: {message}"),
             Self::StackOverflow => f.write_str("ran out of stack"),
             Self::OutOfMemory { limit_bytes } => {

@@ -1,6 +1,7 @@
 //! What one guest process is: who it is, what it may use, and how it ends.
 
 mod actor;
+mod ambient;
 mod appends;
 mod commit_order;
 pub(crate) mod control;
@@ -9,13 +10,17 @@ mod handle;
 mod held_back;
 mod input;
 pub(crate) mod limits;
+mod open_files;
 mod output;
+mod rate;
 mod run;
 mod spec;
 mod state;
 mod stdio;
+mod terminal;
 
 pub(crate) use actor::Actor;
+pub use ambient::{Clocks, Random, UnknownGrant};
 pub(crate) use appends::AppendsExceeded;
 pub use commit_order::{CommitOrder, CommitTurn};
 pub use handle::{Exit, Process};
@@ -27,5 +32,5 @@ pub use output::{LineSink, Stream};
 pub(crate) use run::{Prepared, run};
 pub use spec::{Access, Commit, DirGrant, Placement, ProcessSpec};
 pub(crate) use state::{Identity, ProcessState};
-pub use stdio::{NamedSink, Stdio};
+pub use stdio::{NamedSink, StandardStream, Stdio, StreamFileError};
 pub(crate) use stdio::{Output, connect};

@@ -1,13 +1,19 @@
-//! A process's standard output and error, line by line, for hosts that run several processes.
+//! A process's standard output and error where the host collects them: line by line, for hosts that run several processes, or
+//! in files.
 
+use std::fs::File;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
+
+use super::rate::Rate;
 
 /// Which of the two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +31,7 @@ pub type LineSink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
 const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// How much the engine may hand over at once.
-const WRITE_BYTES_MAX: usize = 64 << 10;
+pub(super) const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// What both streams of one process have in common: the limit.
 #[derive(Debug)]
@@ -57,60 +63,91 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One output stream that splits what is written into lines.
+/// One output stream of a process, and where it goes. A program may have it several times; its lines are one all the same.
 #[derive(Clone)]
-pub(crate) struct Lines {
-    stream: Stream,
-    sink: LineSink,
-    /// Given what is written as it is.
-    tee: Option<LineSink>,
+pub(crate) struct Collected {
+    to: Target,
     budget: Arc<Budget>,
-    partial: Arc<Mutex<Vec<u8>>>,
+    rate: Option<Arc<Rate>>,
+    /// How much the program may write to this one now, where that is limited.
+    permit: usize,
 }
 
-impl Lines {
-    pub(crate) fn new(stream: Stream, sink: LineSink, budget: Arc<Budget>) -> Self {
-        Self { stream, sink, tee: None, budget, partial: Arc::default() }
+#[derive(Clone)]
+enum Target {
+    /// Split into lines; `tee` is given what is written as it is.
+    Lines { stream: Stream, sink: LineSink, tee: Option<LineSink>, partial: Arc<Mutex<Vec<u8>>> },
+    /// As it is.
+    File(Arc<File>),
+}
+
+/// How a failed write is told to a program.
+pub(super) fn stream_error(error: io::Error) -> StreamError {
+    if error.kind() == io::ErrorKind::BrokenPipe { StreamError::Closed } else { StreamError::LastOperationFailed(error.into()) }
+}
+
+impl Collected {
+    pub(crate) fn in_lines(stream: Stream, sink: LineSink, budget: Arc<Budget>, rate: Option<Arc<Rate>>) -> Self {
+        Self { to: Target::Lines { stream, sink, tee: None, partial: Arc::default() }, budget, rate, permit: 0 }
     }
 
-    pub(crate) fn teed(self, tee: Option<LineSink>) -> Self {
-        Self { tee, ..self }
+    /// What goes in lines goes here too, as it is written.
+    pub(crate) fn teed(mut self, bytes: LineSink) -> Self {
+        if let Target::Lines { tee, .. } = &mut self.to {
+            *tee = Some(bytes);
+        }
+        self
     }
 
-    fn push(&self, bytes: &[u8]) {
+    pub(crate) fn in_file(file: Arc<File>, budget: Arc<Budget>, rate: Option<Arc<Rate>>) -> Self {
+        Self { to: Target::File(file), budget, rate, permit: 0 }
+    }
+
+    fn push(&self, bytes: &[u8]) -> io::Result<()> {
         let bytes = &bytes[..self.budget.take(bytes.len())];
-        if let Some(tee) = &self.tee {
-            tee(self.stream, bytes);
-        }
-        let mut partial = lock(&self.partial);
-        for piece in bytes.split_inclusive(|b| *b == b'\n') {
-            partial.extend_from_slice(piece);
-            if let Some(line) = partial.strip_suffix(b"\n") {
-                (self.sink)(self.stream, line);
-                partial.clear();
-            } else if partial.len() >= LINE_BYTES_MAX {
-                (self.sink)(self.stream, &partial);
-                partial.clear();
+        match &self.to {
+            Target::Lines { stream, sink, tee, partial } => {
+                if let Some(tee) = tee {
+                    tee(*stream, bytes);
+                }
+                push_lines(*stream, sink, &mut lock(partial), bytes);
             }
+            Target::File(file) => (&**file).write_all(bytes)?,
         }
+        Ok(())
     }
 
     /// Passes on what was written after the last newline: the process has ended.
     pub(crate) fn finish(&self) {
-        let rest = std::mem::take(&mut *lock(&self.partial));
-        if !rest.is_empty() {
-            (self.sink)(self.stream, &rest);
+        if let Target::Lines { stream, sink, partial, .. } = &self.to {
+            let rest = std::mem::take(&mut *lock(partial));
+            if !rest.is_empty() {
+                sink(*stream, &rest);
+            }
         }
     }
 }
 
-impl IsTerminal for Lines {
+fn push_lines(stream: Stream, sink: &LineSink, partial: &mut Vec<u8>, bytes: &[u8]) {
+    for piece in bytes.split_inclusive(|b| *b == b'\n') {
+        partial.extend_from_slice(piece);
+        if let Some(line) = partial.strip_suffix(b"\n") {
+            sink(stream, line);
+            partial.clear();
+        } else if partial.len() >= LINE_BYTES_MAX {
+            sink(stream, partial);
+            partial.clear();
+        }
+    }
+}
+
+impl IsTerminal for Collected {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Lines {
+impl StdoutStream for Collected {
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(self.clone())
     }
@@ -121,15 +158,31 @@ impl StdoutStream for Lines {
 }
 
 #[async_trait::async_trait]
-impl Pollable for Lines {
-    async fn ready(&mut self) {}
+impl Pollable for Collected {
+    async fn ready(&mut self) {
+        let Some(rate) = &self.rate else { return };
+        loop {
+            let wait = rate.wait(Instant::now());
+            if wait.is_zero() {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
 }
 
 #[async_trait::async_trait]
-impl OutputStream for Lines {
+impl OutputStream for Collected {
     fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
-        self.push(&bytes);
-        Ok(())
+        if let Some(rate) = &self.rate {
+            // Who does not ask how much it may write would write what it likes.
+            if bytes.len() > self.permit {
+                return Err(StreamError::trap("more was written than `check-write` permitted"));
+            }
+            self.permit -= bytes.len();
+            rate.take(bytes.len() as u64, Instant::now());
+        }
+        self.push(&bytes).map_err(stream_error)
     }
 
     fn flush(&mut self) -> Result<(), StreamError> {
@@ -137,14 +190,15 @@ impl OutputStream for Lines {
     }
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
-        Ok(WRITE_BYTES_MAX)
+        let Some(rate) = &self.rate else { return Ok(WRITE_BYTES_MAX) };
+        self.permit = usize::try_from(rate.left(Instant::now())).map_or(WRITE_BYTES_MAX, |left| left.min(WRITE_BYTES_MAX));
+        Ok(self.permit)
     }
 }
 
-impl AsyncWrite for Lines {
+impl AsyncWrite for Collected {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.push(bytes);
-        Poll::Ready(Ok(bytes.len()))
+        Poll::Ready(self.push(bytes).map(|()| bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -169,9 +223,9 @@ mod tests {
     #[test]
     fn lines_come_whole_and_the_last_one_at_the_end() {
         let (sink, seen) = collector();
-        let lines = Lines::new(Stream::Stdout, sink, Budget::new(1_000));
-        lines.push(b"one\ntw");
-        lines.push(b"o\n\nthree");
+        let lines = Collected::in_lines(Stream::Stdout, sink, Budget::new(1_000), None);
+        lines.push(b"one\ntw").expect("a sink takes it");
+        lines.push(b"o\n\nthree").expect("a sink takes it");
         assert_eq!(*lock(&seen), ["one", "two", ""]);
         lines.finish();
         assert_eq!(*lock(&seen), ["one", "two", "", "three"]);
@@ -193,8 +247,8 @@ mod tests {
     fn a_stream_beyond_its_limit_is_cut_and_counted() {
         let (sink, seen) = collector();
         let budget = Budget::new(6);
-        let lines = Lines::new(Stream::Stdout, sink, budget.clone());
-        lines.push(b"12\n456789\n");
+        let lines = Collected::in_lines(Stream::Stdout, sink, budget.clone(), None);
+        lines.push(b"12\n456789\n").expect("a sink takes it");
         lines.finish();
         assert_eq!(*lock(&seen), ["12", "456"]);
         assert_eq!(budget.dropped_bytes(), 4);
@@ -203,10 +257,24 @@ mod tests {
     #[test]
     fn a_line_without_end_does_not_grow_in_the_host() {
         let (sink, seen) = collector();
-        let lines = Lines::new(Stream::Stdout, sink, Budget::new(u64::MAX));
+        let lines = Collected::in_lines(Stream::Stdout, sink, Budget::new(u64::MAX), None);
         for _ in 0..10 {
-            lines.push(&[b'x'; LINE_BYTES_MAX]);
+            lines.push(&[b'x'; LINE_BYTES_MAX]).expect("a sink takes it");
         }
         assert_eq!(lock(&seen).len(), 10);
+    }
+
+    #[test]
+    fn with_a_rate_nothing_is_taken_that_was_not_permitted() {
+        let (sink, seen) = collector();
+        let rate = Rate::new(std::num::NonZeroU64::new(100).expect("not zero"), Instant::now());
+        let mut lines = Collected::in_lines(Stream::Stdout, sink, Budget::new(u64::MAX), Some(rate));
+        assert!(lines.write(Bytes::from_static(b"x\n")).is_err());
+        assert_eq!(lines.check_write().expect("a number"), 100);
+        assert!(lines.write(Bytes::from(vec![b'\n'; 101])).is_err());
+        assert!(lines.write(Bytes::from(vec![b'\n'; 100])).is_ok());
+        assert!(lines.write(Bytes::from_static(b"x")).is_err());
+        assert_eq!(lines.check_write().expect("a number"), 0);
+        assert_eq!(lock(&seen).len(), 100);
     }
 }

@@ -20,6 +20,7 @@ use super::held_back::{HeldBack, Pending};
 use super::limits::MemoryExceeded;
 use super::{Exit, InputDir, Output, ProcessState};
 use crate::byte_size::ByteSize;
+use crate::guest_api::StatusOutOfRange;
 use crate::observe::{Event, Outcome};
 use crate::scope::ScopedLock;
 use crate::stall::Watch;
@@ -60,8 +61,10 @@ pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
     store.set_hostcall_fuel(call_bytes_max);
     store.set_epoch_deadline(1);
     // Not the engine's own yield: the shard is to know that the slice is over, and what the process has in its hands.
-    store.epoch_deadline_callback(|store| {
-        Ok(match turn::tick(|| store.data().hands()) {
+    store.epoch_deadline_callback(|mut store| {
+        let state = store.data_mut();
+        let hands = turn::ends_slice().then(|| state.hands());
+        Ok(match hands.map(|hands| turn::slice_over(hands, &mut state.cpu_share)) {
             None => UpdateDeadline::Continue(1),
             Some(give_way) => UpdateDeadline::YieldCustom(1, Box::pin(give_way)),
         })
@@ -222,6 +225,9 @@ fn from_call(ended: wasmtime::Result<Result<(), ()>>, call_bytes_max: usize) -> 
     };
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return Outcome::Exited { code: *code };
+    }
+    if let Some(StatusOutOfRange { status }) = error.downcast_ref() {
+        return Outcome::StatusOutOfRange { status: *status };
     }
     if let Some(MemoryExceeded { limit_bytes }) = error.downcast_ref() {
         return Outcome::OutOfMemory { limit_bytes: *limit_bytes };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use lockkeeper_journal::RecordId;
 
-use super::{CommitTurn, InputContent, Limits, Stdio};
+use super::{Clocks, CommitTurn, InputContent, Limits, Random, Stdio};
 
 /// A directory that a process sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,10 +75,20 @@ pub struct ProcessSpec {
     pub programs: Vec<String>,
     /// Bytes for its start, which it asks for.
     pub start_data: Vec<u8>,
+    /// Its random bytes.
+    pub random: Random,
+    /// What it knows of the time.
+    pub clocks: Clocks,
     /// What it may use.
     pub limits: Limits,
-    /// Its standard streams.
+    /// Its standard streams, but for those that are files.
     pub stdio: Stdio,
+    /// A file that is its standard input.
+    pub stdin: Option<PathBuf>,
+    /// A file that its standard output goes to, as it is written. It is emptied first.
+    pub stdout: Option<PathBuf>,
+    /// The same for its standard error; both may be the same file.
+    pub stderr: Option<PathBuf>,
     /// When its records go into the files.
     pub commit: Commit,
     /// What its records are called if they are committed [at its end](Commit::AtEnd): a file that has records of that id

@@ -7,18 +7,20 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::actor::Actor;
+use super::ambient::{Clocks, Random, SeededBytes};
 use super::appends::Appends;
 use super::control::Control;
 use super::family::{Children, Household};
 use super::held_back::HeldBack;
 use super::limits::MemoryLimiter;
+use super::open_files::OpenFiles;
 use super::spec::{Commit, ProcessSpec};
 use crate::grants::Rights;
 use crate::ids::ProcessId;
 use crate::observe::{Denial, Events};
 use crate::scope::ProcessScope;
 use crate::stall::Seat;
-use crate::turn::Hands;
+use crate::turn::{CpuShare, Hands};
 
 /// Who a process is among the others of its group.
 #[derive(Clone, Debug)]
@@ -68,14 +70,20 @@ pub(crate) struct ProcessState {
     pub(crate) appends: Appends,
     pub(crate) memory: MemoryLimiter,
     wasi: WasiCtx,
+    pub(crate) random: Random,
+    pub(crate) seeded: SeededBytes,
+    pub(crate) random_bytes_max: u64,
+    pub(crate) time: Clocks,
+    pub(crate) open_files: OpenFiles,
+    pub(crate) cpu_share: CpuShare,
     /// Locks and files open now, and how many may be.
     pub(crate) handles: u32,
     pub(crate) handles_max: u32,
     pub(crate) denials: Denials,
 }
 
-/// WASI's own handles (streams, files, polls) come on top of ours in one table, up to this many. An open file of a guest is
-/// an open file of the host, which has not many more than a thousand.
+/// WASI's own handles (streams, polls, directories that are granted) come on top of ours and of the open files in one table,
+/// up to this many.
 const WASI_ENTRIES_MAX: usize = 512;
 
 impl ProcessState {
@@ -92,12 +100,19 @@ impl ProcessState {
     ) -> Self {
         let (limits, commit) = (&spec.limits, spec.commit);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(WASI_ENTRIES_MAX + limits.handles_max as usize);
+        table.set_max_capacity(WASI_ENTRIES_MAX + (limits.handles_max as usize).saturating_add(limits.open_files_max as usize));
         let held_back = match commit {
             Commit::EachRecord => None,
             Commit::AtEnd => Some(HeldBack::new(spec)),
         };
+        let seed = if let Random::Seed(seed) = spec.random { seed } else { 0 };
         Self {
+            random: spec.random,
+            seeded: SeededBytes::new(seed, &spec.name, spec.rank),
+            random_bytes_max: limits.call_bytes_max as u64,
+            time: spec.clocks,
+            open_files: OpenFiles::new(limits.open_files_max),
+            cpu_share: CpuShare::percent(limits.cpu_share_percent),
             actor: Actor::new(identity.id, scope, events, seat, spec.placement, control.terminating()),
             identity,
             rights,
@@ -108,7 +123,7 @@ impl ProcessState {
             children_max: limits.children_max,
             start_data: spec.start_data.clone(),
             appends: Appends::new(limits),
-            memory: MemoryLimiter::new(limits.memory_bytes_max),
+            memory: MemoryLimiter::new(limits),
             wasi,
             handles: 0,
             handles_max: limits.handles_max,

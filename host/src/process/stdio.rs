@@ -1,11 +1,19 @@
 //! The standard streams of a process.
 
 use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::cli::InputFile;
 
-use super::output::{Budget, LineSink, Lines, Stream};
+use super::ProcessSpec;
+use super::output::{Budget, Collected, LineSink, Stream};
+use super::rate::Rate;
+use super::terminal::Terminal;
 
 /// Where the standard streams of a process go.
 #[derive(Clone, Default)]
@@ -13,7 +21,7 @@ pub enum Stdio {
     /// Input is empty, output is thrown away.
     #[default]
     Null,
-    /// They are the host process's own, unchanged. For a single process.
+    /// They are the host process's own, unchanged, but that a terminal gets no control characters. For a single process.
     Inherit,
     /// Input is empty; each line of output goes to the sink. Whatever the process starts shares it.
     Lines(LineSink),
@@ -44,38 +52,106 @@ impl fmt::Debug for Stdio {
     }
 }
 
+/// Why a file cannot be a standard stream.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be its standard {}: {source}", path.display(), which.name())]
+pub struct StreamFileError {
+    /// Where it is to be.
+    pub path: PathBuf,
+    /// Which stream.
+    pub which: StandardStream,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+/// A standard stream of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandardStream {
+    /// What it reads.
+    Input,
+    /// What it prints.
+    Output,
+    /// What it complains about.
+    Error,
+}
+
+impl StandardStream {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// What has to be done about the output of a process at its end.
 pub(crate) struct Output {
-    streams: Vec<Lines>,
-    budget: Option<Arc<Budget>>,
+    streams: Vec<Collected>,
+    budget: Arc<Budget>,
 }
 
 impl Output {
     /// Passes on what is left and answers how many bytes were dropped.
     pub(crate) fn finish(self) -> u64 {
-        self.streams.iter().for_each(Lines::finish);
-        self.budget.map_or(0, |budget| budget.dropped_bytes())
+        self.streams.iter().for_each(Collected::finish);
+        self.budget.dropped_bytes()
     }
 }
 
 /// Connects the streams.
-pub(crate) fn connect(stdio: &Stdio, name: &Arc<str>, wasi: &mut WasiCtxBuilder, output_bytes_max: u64) -> Output {
-    let (lines, bytes) = match stdio {
-        Stdio::Null => return Output { streams: Vec::new(), budget: None },
-        Stdio::Inherit => {
-            wasi.inherit_stdio();
-            return Output { streams: Vec::new(), budget: None };
-        }
-        Stdio::Lines(lines) => (lines.clone(), None),
-        Stdio::Named(sink) => {
-            let (sink, name) = (sink.clone(), name.clone());
-            (Arc::new(move |stream, line: &[u8]| sink(&name, stream, line)) as LineSink, None)
-        }
-        Stdio::Teed { lines, bytes } => (lines.clone(), Some(bytes.clone())),
+pub(crate) fn connect(
+    spec: &ProcessSpec,
+    name: &Arc<str>,
+    wasi: &mut WasiCtxBuilder,
+) -> Result<Output, StreamFileError> {
+    let budget = Budget::new(spec.limits.output_bytes_max);
+    let rate = spec.limits.output_rate_max.map(|rate| Rate::new(rate, Instant::now()));
+    let mut streams = Vec::new();
+    if let Some(path) = &spec.stdin {
+        let error = |source| StreamFileError { path: path.clone(), which: StandardStream::Input, source };
+        wasi.stdin(InputFile::new(File::open(path).map_err(error)?));
+    } else if let Stdio::Inherit = spec.stdio {
+        wasi.inherit_stdin();
+    }
+    // One file for both is opened once, so that neither writes over what the other has written.
+    let stdout = open(spec.stdout.as_deref(), StandardStream::Output)?;
+    let stderr = match (&spec.stdout, &spec.stderr, &stdout) {
+        (Some(out), Some(err), Some(file)) if out == err => Some(file.clone()),
+        _ => open(spec.stderr.as_deref(), StandardStream::Error)?,
     };
-    let budget = Budget::new(output_bytes_max);
-    let connected = |stream| Lines::new(stream, lines.clone(), budget.clone()).teed(bytes.clone());
-    let (stdout, stderr) = (connected(Stream::Stdout), connected(Stream::Stderr));
-    wasi.stdout(stdout.clone()).stderr(stderr.clone());
-    Output { streams: vec![stdout, stderr], budget: Some(budget) }
+    for (stream, file) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
+        let in_lines = |sink: LineSink| Collected::in_lines(stream, sink, budget.clone(), rate.clone());
+        let collected = match (file, &spec.stdio) {
+            (Some(file), _) => Collected::in_file(file, budget.clone(), rate.clone()),
+            (None, Stdio::Lines(sink)) => in_lines(sink.clone()),
+            (None, Stdio::Named(sink)) => {
+                let (sink, name) = (sink.clone(), name.clone());
+                in_lines(Arc::new(move |stream, line| sink(&name, stream, line)))
+            }
+            (None, Stdio::Teed { lines, bytes }) => in_lines(lines.clone()).teed(bytes.clone()),
+            (None, Stdio::Null) => continue,
+            (None, Stdio::Inherit) => {
+                match (Terminal::of(stream), stream) {
+                    (Some(terminal), Stream::Stdout) => wasi.stdout(terminal),
+                    (Some(terminal), Stream::Stderr) => wasi.stderr(terminal),
+                    (None, Stream::Stdout) => wasi.inherit_stdout(),
+                    (None, Stream::Stderr) => wasi.inherit_stderr(),
+                };
+                continue;
+            }
+        };
+        match stream {
+            Stream::Stdout => wasi.stdout(collected.clone()),
+            Stream::Stderr => wasi.stderr(collected.clone()),
+        };
+        streams.push(collected);
+    }
+    Ok(Output { streams, budget })
+}
+
+fn open(path: Option<&Path>, which: StandardStream) -> Result<Option<Arc<File>>, StreamFileError> {
+    let Some(path) = path else { return Ok(None) };
+    let error = |source| StreamFileError { path: path.to_owned(), which, source };
+    Ok(Some(Arc::new(File::create(path).map_err(error)?)))
 }

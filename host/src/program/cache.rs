@@ -14,7 +14,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// Changes when this host treats the same bytes in another way (such as another adapter for core modules).
-const CACHE_VERSION: &[u8] = b"lockkeeper 2";
+const CACHE_VERSION: &[u8] = b"lockkeeper 3";
 
 /// The name of the directory that holds the entries. It is made by this host alone, whatever it lies in.
 const COMPILED: &str = "compiled";

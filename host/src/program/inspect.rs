@@ -36,7 +36,7 @@ impl Inspection {
 }
 
 /// The packages that this host has, with the interfaces where it has not all of one.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
@@ -44,6 +44,8 @@ const KNOWN: [&str; 7] = [
     "wasi:random/",
     "wasi:sockets/",
     "lockkeeper:runtime/",
+    // What the adapter for core modules needs beside WASI.
+    "lockkeeper:adapter/",
 ];
 
 fn is_known(import: &str) -> bool {

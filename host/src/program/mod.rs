@@ -191,7 +191,7 @@ fn adapt(path: &Path, module: &[u8]) -> Result<Vec<u8>, ProgramError> {
     encode().map_err(|error| ProgramError::NotACommandModule {
         path: path.to_owned(),
         reason: format!(
-            "{}; it must export `_start` and import only wasi_snapshot_preview1",
+            "{}; it must export `_start` and its `memory`, and import only wasi_snapshot_preview1",
             first_line(&format!("{error:#}"))
         ),
     })

@@ -1,15 +1,25 @@
 //! The exit status of core modules, which the adapter for WASI 0.1 would lose.
 //!
-//! The adapter makes `proc_exit(3)` a call of `wasi:cli/exit.exit`, which knows only well and not. The same interface has
-//! `exit-with-code` by now, whose core form is just that of `proc_exit`. So a module's import of the one becomes, before
-//! the adapter sees it, an import of the other.
+//! The adapter makes `proc_exit(3)` a call of `wasi:cli/exit.exit`, which knows only well and not. So a module's import of
+//! the one becomes, before the adapter sees it, an import of the [host's own](ADAPTER_EXIT), whose core form is just that of
+//! `proc_exit`, and the module says what type that has.
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{ImportSection, Module, RawSection};
 use wasmparser::{Parser, Payload};
+use wit_component::StringEncoding;
+use wit_parser::Resolve;
+
+use crate::guest_api::ADAPTER_EXIT;
 
 const IMPORT: (&str, &str) = ("wasi_snapshot_preview1", "proc_exit");
-const INSTEAD: (&str, &str) = ("wasi:cli/exit@0.2.12", "exit-with-code");
+
+/// What a module says about [`ADAPTER_EXIT`].
+const TYPE: &str = "
+    package lockkeeper:adapter@0.1.0;
+    interface exit { proc-exit: func(status: u32); }
+    world module { import exit; }
+";
 
 /// The module with its import of `proc_exit` replaced. None if it has none, or is not understood: then it stays as it
 /// is, and those who understand more of it say what is wrong.
@@ -24,7 +34,7 @@ pub(super) fn keep_status(module: &[u8]) -> Option<Vec<u8>> {
                 let import = import.ok()?;
                 let ours = (import.module, import.name) == IMPORT;
                 replaced |= ours;
-                let (from, field) = if ours { INSTEAD } else { (import.module, import.name) };
+                let (from, field) = if ours { ADAPTER_EXIT } else { (import.module, import.name) };
                 section.import(from, field, RoundtripReencoder.entity_type(import.ty).ok()?);
             }
             out.section(&section);
@@ -32,7 +42,15 @@ pub(super) fn keep_status(module: &[u8]) -> Option<Vec<u8>> {
             out.section(&RawSection { id, data: module.get(range)? });
         }
     }
-    replaced.then(|| out.finish())
+    if !replaced {
+        return None;
+    }
+    let mut module = out.finish();
+    let mut types = Resolve::default();
+    let package = types.push_source("exit.wit", TYPE).ok()?;
+    let world = types.select_world(&[package], None).ok()?;
+    wit_component::embed_component_metadata(&mut module, &types, world, StringEncoding::UTF8).ok()?;
+    Some(module)
 }
 
 #[cfg(test)]
@@ -52,8 +70,9 @@ mod tests {
             wat::parse_str(text).expect("a module")
         };
         let before = text("wasi_snapshot_preview1", "proc_exit");
-        let after = text("wasi:cli/exit@0.2.12", "exit-with-code");
-        assert_eq!(keep_status(&before), Some(after));
+        let after = text(ADAPTER_EXIT.0, ADAPTER_EXIT.1);
+        let kept = keep_status(&before).expect("it is replaced");
+        assert!(kept.starts_with(&after), "and what type it has comes after it");
     }
 
     #[test]

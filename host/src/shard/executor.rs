@@ -25,6 +25,10 @@ const POLLS_PER_LOOK: u32 = 8;
 /// that another shard has just in use is shorter than that.
 const LOOKOUT: Duration = Duration::from_micros(50);
 
+/// So many slices in a row a process gets among the first that holds a lock, as others may wait for that. Whoever holds one
+/// for longer does not do so for those others, and waits with those that only compute.
+const HELD_SLICES_FIRST: u32 = 2;
+
 /// Glances at the inbox from one look at the clock to the next.
 const GLANCES_PER_LOOK: u32 = 32;
 
@@ -49,6 +53,8 @@ struct Slot {
     task: Arc<Task>,
     waker: Waker,
     left: Left,
+    /// How many slices it has used up since it last left the core of itself.
+    slices: u32,
 }
 
 /// Why the executor stopped polling.
@@ -83,10 +89,10 @@ impl Executor {
             if level == Level::Low {
                 self.look(&mut looked, Level::High);
             }
-            let left = self.work(work);
+            let (left, goes_to) = self.work(work);
             polls += 1;
             // The slice that puts a process into the low queue is the first one that counts there.
-            let level = if queue_after(left) == Level::Low { Level::Low } else { level };
+            let level = if goes_to == Level::Low { Level::Low } else { level };
             if level == Level::Low || left != Left::Itself || polls % POLLS_PER_LOOK == 0 {
                 self.look(&mut looked, level);
                 if looked - begun >= DRIVER_EVERY {
@@ -122,7 +128,8 @@ impl Executor {
         }
     }
 
-    fn work(&mut self, work: Work) -> Left {
+    /// Why the process left the core, and to which queue that leads.
+    fn work(&mut self, work: Work) -> (Left, Level) {
         let place = match work {
             Work::Start(start) => self.add(start()),
             Work::Poll(place) => place,
@@ -137,11 +144,11 @@ impl Executor {
         });
         let task = Task::starting(Place(place), self.inbox.clone());
         let waker = Waker::from(task.clone());
-        self.slots[place] = Some(Slot { future, task, waker, left: Left::default() });
+        self.slots[place] = Some(Slot { future, task, waker, left: Left::default(), slices: 0 });
         Place(place)
     }
 
-    fn poll_task(&mut self, place: Place) -> Left {
+    fn poll_task(&mut self, place: Place) -> (Left, Level) {
         let Place(index) = place;
         let slot = self.slots[index].as_mut().expect("only tasks that have not ended are in a queue");
         slot.task.begin_poll();
@@ -149,18 +156,20 @@ impl Executor {
         let polled = slot.future.as_mut().poll(&mut Context::from_waker(&slot.waker));
         let left = turn::end();
         slot.left = left;
+        slot.slices = if left == Left::Itself { 0 } else { slot.slices.saturating_add(1) };
+        let goes_to = queue_after(left, slot.slices);
         match polled {
             Poll::Ready(()) => {
                 slot.task.ended();
                 drop(self.slots[index].take());
                 self.free.push(index);
-                Left::Itself
+                (Left::Itself, Level::High)
             }
             Poll::Pending => {
                 if slot.task.pending() == Pending::Woken {
-                    self.inbox.push(queue_after(left), Work::Poll(place));
+                    self.inbox.push(goes_to, Work::Poll(place));
                 }
-                left
+                (left, goes_to)
             }
         }
     }
@@ -170,10 +179,11 @@ impl Executor {
     }
 }
 
-/// Where a process goes that left its core so and is ready to come back.
-fn queue_after(left: Left) -> Level {
+/// Where a process goes that left its core so, after so many slices in a row, and is ready to come back.
+fn queue_after(left: Left, slices: u32) -> Level {
     match left {
         Left::SliceOver(Hands::Empty) => Level::Low,
+        Left::SliceOver(Hands::Holding) if slices > HELD_SLICES_FIRST => Level::Low,
         Left::SliceOver(Hands::Holding) | Left::Itself => Level::High,
     }
 }

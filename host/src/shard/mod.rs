@@ -89,7 +89,8 @@ impl Shards {
                 load.fetch_sub(1, Ordering::Relaxed);
             })
         });
-        inbox.push(Level::High, Work::Start(start));
+        // It has no claim yet: processes that are started in great numbers, or again and again, hold up nobody.
+        inbox.push(Level::Low, Work::Start(start));
     }
 }
 

@@ -1,12 +1,13 @@
 //! What is ready to run on a shard, and which of it comes next.
 //!
-//! Two queues, first in, first out. Who used up a slice and holds no lock goes to the low one; everybody else to the high
-//! one: who was granted a lock, started or woken, and who holds a lock that others may wait for. So a process that only
+//! Two queues, first in, first out. Who used up a slice and holds no lock goes to the low one, and who starts; everybody else to
+//! the high one: who was granted a lock or woken, and for its first slices who holds a lock that others may wait for. So a process that only
 //! computes does not hold up those that hand a lock on to each other. With one queue each hand-over waits for a whole slice
 //! of it, which made it thousands of times slower.
 //!
 //! Neither starves. After a slice of the low queue the high one gets at least as much time, and then the low one its next
-//! slice; and whenever one is empty the other one runs.
+//! slice; and whenever one is empty the other one runs. If more are ready in the high queue than in the low one, it gets as
+//! many times more: one that computes for ever has no more of the core than each of those beside it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -52,12 +53,16 @@ impl<T> Ready<T> {
         Some((Level::Low, self.low.pop_front()?))
     }
 
-    /// One of these queues has had the core for so long. Of the low queue it is told after each slice, of the high queue now
-    /// and then.
+    /// One of these queues has had the core for so long. Of the low queue it is told after each slice, when who had it is back
+    /// in a queue; of the high queue now and then.
     pub(super) fn ran(&mut self, level: Level, time: Duration) {
         self.high_first = match level {
             Level::High => self.high_first.saturating_sub(time),
-            Level::Low => time.max(ONE_TURN),
+            Level::Low => {
+                let count = |queue: &VecDeque<T>| u32::try_from(queue.len()).unwrap_or(u32::MAX);
+                let in_proportion = time.saturating_mul(count(&self.high)) / count(&self.low).max(1);
+                in_proportion.max(time).max(ONE_TURN)
+            }
         };
     }
 
@@ -96,12 +101,23 @@ mod tests {
 
     #[test]
     fn low_comes_after_as_much_time_of_the_high_one_as_its_last_slice_took() {
-        let mut ready = ready(&['a', 'b', 'c'], &['x', 'y']);
+        let mut ready = ready(&['a', 'b', 'c'], &['x', 'y', 'z']);
         ready.ran(Low, SLICE);
         assert_eq!(ready.pop(), Some((High, 'a')));
         ready.ran(High, SLICE / 2);
         assert_eq!(ready.pop(), Some((High, 'b')));
         ready.ran(High, SLICE / 2);
+        assert_eq!(ready.pop(), Some((Low, 'x')));
+    }
+
+    #[test]
+    fn high_has_as_many_slices_as_it_has_more_ready() {
+        let mut ready = ready(&['a', 'b', 'c', 'd'], &['x', 'y']);
+        ready.ran(Low, SLICE);
+        for next in ['a', 'b'] {
+            assert_eq!(ready.pop(), Some((High, next)));
+            ready.ran(High, SLICE);
+        }
         assert_eq!(ready.pop(), Some((Low, 'x')));
     }
 

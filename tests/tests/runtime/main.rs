@@ -2,11 +2,13 @@
 
 mod appends;
 mod contract;
+mod cpu_share;
 mod deadlocks;
 mod deaths;
 mod endings;
 mod fairness;
 mod fences;
+mod hostile;
 mod inputs;
 mod isolation;
 mod max_hold;

@@ -212,7 +212,7 @@ impl Map {
                 ..common.clone()
             };
             given.give(&mut spec);
-            spec
+            self.grants.streams(spec)
         });
         specs.collect()
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use super::*;
+use crate::turn::CpuShare;
 
 /// An executor, what its tasks did, and how often it asked to be polled again.
 struct Bench {
@@ -96,9 +97,14 @@ impl Bench {
     }
 }
 
+/// A tick that meets a process with a full share.
+fn tick(hands: Hands) -> Option<turn::GiveWay> {
+    turn::ends_slice().then(|| turn::slice_over(hands, &mut CpuShare::percent(100)))
+}
+
 /// Computes until the slice is over: past the tick that a process may owe from before.
 async fn use_slice(hands: Hands) {
-    let over = turn::tick(|| hands).or_else(|| turn::tick(|| hands));
+    let over = tick(hands).or_else(|| tick(hands));
     over.expect("the second tick of a turn is the end of the slice").await;
 }
 
@@ -207,7 +213,7 @@ fn low_queue_does_not_starve() {
     let seen = over.clone();
     bench.start(async move {
         while !seen.get() {
-            turn::GiveWay::default().await;
+            turn::GiveWay::once().await;
         }
     });
     bench.start(async move {
@@ -224,15 +230,62 @@ fn low_queue_does_not_starve() {
 fn first_tick_after_a_wait_does_not_end_the_slice() {
     let mut bench = Bench::new(Company::Alone);
     bench.start(async {
-        assert!(turn::tick(|| Hands::Empty).is_none());
-        turn::tick(|| Hands::Empty).expect("the slice is over").await;
+        assert!(tick(Hands::Empty).is_none());
+        tick(Hands::Empty).expect("the slice is over").await;
         // It comes back with a whole slice, whose end is the next tick.
-        turn::tick(|| Hands::Empty).expect("the slice is over").await;
-        turn::GiveWay::default().await;
-        assert!(turn::tick(|| Hands::Empty).is_none());
+        tick(Hands::Empty).expect("the slice is over").await;
+        turn::GiveWay::once().await;
+        assert!(tick(Hands::Empty).is_none());
     });
     bench.inbox.close();
     assert_eq!(bench.settle(), Poll::Ready(()));
+}
+
+#[test]
+fn slices_are_in_the_proportion_of_the_shares() {
+    let mut bench = Bench::new(Company::Alone);
+    let slices = Rc::new(RefCell::new([0_u32; 2]));
+    let at_first_end = Rc::new(Cell::new(None));
+    for (place, percent) in [(0, 40), (1, 100)] {
+        let (slices, at_first_end) = (slices.clone(), at_first_end.clone());
+        bench.start(async move {
+            let mut share = CpuShare::percent(percent);
+            // A tick from before the first slice.
+            assert!(!turn::ends_slice());
+            for _ in 0..100 {
+                assert!(turn::ends_slice());
+                slices.borrow_mut()[place] += 1;
+                turn::slice_over(Hands::Empty, &mut share).await;
+            }
+            at_first_end.set(at_first_end.get().or(Some(*slices.borrow())));
+        });
+    }
+    bench.inbox.close();
+    assert_eq!(bench.settle(), Poll::Ready(()));
+    let [small, full] = at_first_end.get().expect("one was the first");
+    assert_eq!(full, 100);
+    assert!((39..=41).contains(&small), "{small}");
+}
+
+#[test]
+fn who_holds_a_lock_sits_nothing_out() {
+    let mut bench = Bench::new(Company::Alone);
+    let polls = Rc::new(Cell::new(0));
+    let counted = polls.clone();
+    bench.start(async move {
+        let mut share = CpuShare::percent(1);
+        for hands in [Hands::Holding, Hands::Empty] {
+            let mut way = turn::slice_over(hands, &mut share);
+            poll_fn(|cx| {
+                counted.set(counted.get() + 1);
+                Pin::new(&mut way).poll(cx)
+            })
+            .await;
+        }
+    });
+    bench.inbox.close();
+    assert_eq!(bench.settle(), Poll::Ready(()));
+    assert_eq!(polls.get(), 2 + 101);
 }
 
 /// Sixty-four requests each, in turn, and the one who is alone at the end goes on without leaving the core.
@@ -265,7 +318,7 @@ fn share_of_lock_requests_begins_anew_when_the_process_comes_back() {
                     turn::lock_request().await;
                     log.borrow_mut().push(name);
                 }
-                turn::GiveWay::default().await;
+                turn::GiveWay::once().await;
             }
         });
     }
