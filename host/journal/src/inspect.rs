@@ -1,9 +1,10 @@
 //! What is in an append file, and is it whole; and mending what opening it would refuse.
 //!
-//! [`check`] changes nothing, with one exception: after a sync has failed, or a host died while it synced, it reads what the
-//! disk holds past the page cache, and if that is what was written, lifts the latch. [`repair`] cuts, drops and decides
-//! where opening the file must not.
+//! [`check`] writes nothing, so that it works on a read-only mount and on files of others, with one exception: after a sync
+//! has failed, or a host died while it synced, it reads what the disk holds past the page cache, and if that is what was
+//! written, lifts the latch. [`repair`] cuts, drops and decides where opening the file must not.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::error::OpenError;
 use crate::identity::{Birth, Registration};
 use crate::ids::{Ids, IdsError};
 use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, refuse_remote, says_fenced, vouch};
+use crate::os_lock::{Note, OsLockError};
 use crate::reader::detect;
 use crate::recover::{Base, Known, verify_disk};
 use crate::scan::{self, Fault, FormatKind, Found, Oddities, Scan, Start};
@@ -36,6 +38,17 @@ pub enum CheckpointFound {
         /// Up to here it is known to be on the disk.
         synced: u64,
     },
+}
+
+/// What the lock file of a checked file was good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockFileFound {
+    /// There is none: no writer of ours has had the file.
+    Missing,
+    /// It says whether the file is ours, and whether there were fences.
+    Read,
+    /// This user may not read it, so what it says is not known. That nobody writes the file is known from its own lock.
+    Forbidden,
 }
 
 /// What is known about the ids of a file.
@@ -74,6 +87,8 @@ pub struct CheckReport {
     pub oddities: Oddities,
     /// Whether it was written by this program.
     pub ours: bool,
+    /// Whether its lock file could be asked about that.
+    pub lock_file: LockFileFound,
     /// What lies beside it.
     pub checkpoint: CheckpointFound,
     /// The lowest fence that may write; 0 if none was ever given out, none if it is lost.
@@ -183,6 +198,7 @@ struct InHand {
     status: Status,
     format: FormatKind,
     lock: Option<Box<dyn Held>>,
+    lock_file: LockFileFound,
     _registration: Registration,
 }
 
@@ -223,7 +239,7 @@ pub fn check_with(
     let held = hold(disk, path, spec.format, Access::Read, None)?;
     let bytes = held.status.len;
     let stood = look(disk, path)?;
-    let nobody = NoLock;
+    let nobody = NoLock::default();
     let lock: &dyn Held = held.lock.as_deref().unwrap_or(&nobody);
     let known = Known::new(disk, &stood, &held.status, lock);
     refuse_other_format(path, &known, held.format)?;
@@ -303,6 +319,7 @@ pub fn check_with(
         fault: found.fault,
         oddities: found.oddities,
         ours: known.ours,
+        lock_file: held.lock_file,
         checkpoint,
         floor,
         was_in_doubt: in_doubt.is_some(),
@@ -328,7 +345,7 @@ pub fn repair(
     let bytes = held.status.len;
     let checkpoint_path = beside(path, CHECKPOINT);
     let stood = look(disk, path)?;
-    let nobody = NoLock;
+    let nobody = NoLock::default();
     let lock: &dyn Held = held.lock.as_deref().unwrap_or(&nobody);
     let known = Known::new(disk, &stood, &held.status, lock);
     let framed = held.format == FormatKind::Framed;
@@ -431,22 +448,28 @@ pub fn repair(
     Ok(RepairReport { format: held.format, torn, bytes: end, records: found.records, floor, ids })
 }
 
-/// For a file that has no sidecar: it says nothing.
-#[derive(Debug)]
-struct NoLock;
+/// For a file that has no sidecar, or one that is only read.
+#[derive(Debug, Default)]
+struct NoLock {
+    mark: Option<String>,
+}
 
 impl Held for NoLock {
     fn mark(&self) -> Option<&str> {
-        None
+        self.mark.as_deref()
     }
 
-    fn set_mark(&mut self, _mark: &str) -> Result<(), crate::os_lock::OsLockError> {
+    /// Nobody who only looks has anything to note.
+    fn set_mark(&mut self, _mark: &str) -> Result<(), OsLockError> {
         Ok(())
     }
 }
 
-/// Opens a file while nobody writes it. Without a holder's name nothing is made beside it: a file without a sidecar has no
-/// writer of ours.
+/// Opens a file while nobody writes it.
+///
+/// Without a holder's name nothing is written or made: then its own lock is all that keeps writers away, as each of them has
+/// that from before it looks into the file until it has let go of it. It can be had on a read-only mount, too, and of a
+/// file that this user may only read.
 fn hold(
     disk: &dyn Disk,
     path: &Path,
@@ -457,19 +480,32 @@ fn hold(
     let look = || disk.look(path).map_err(io_error("examine", path));
     check_regular(path, &look()?.ok_or_else(|| missing(path))?)?;
     let lock_path = beside(path, LOCK);
-    let has_sidecar = disk.look(&lock_path).map_err(io_error("examine", &lock_path))?.is_some();
-    let lock = match holder {
-        None if !has_sidecar => None,
-        _ => match disk.lock(&lock_path, holder.unwrap_or("a check of the file"))? {
-            Lock::Held(lock) => Some(lock),
+    let mut lock: Option<Box<dyn Held>> = None;
+    if let Some(holder) = holder {
+        match disk.lock(&lock_path, holder)? {
+            Lock::Held(held) => lock = Some(held),
             Lock::Busy(holder) => return Err(OpenError::Busy { path: path.to_owned(), holder }),
-        },
-    };
+        }
+    }
     let storage = uninterrupted(|| disk.open(path, access)).map_err(io_error("open", path))?;
     let status = look()?.ok_or_else(|| missing(path))?;
     let registration = Registration::enter(status.id, path)
         .map_err(|open_as| OpenError::AlreadyOpen { path: path.to_owned(), open_as })?;
-    if !storage.try_lock().map_err(io_error("lock", path))? {
+    let is_free = storage.try_lock().map_err(io_error("lock", path))?;
+    let mut lock_file = LockFileFound::Read;
+    if lock.is_none() {
+        // Read when the file's own lock is held: who writes to the sidecar after this gets no further than that.
+        match disk.read_note(&lock_path) {
+            Ok(Some(Note { holder, .. })) if !is_free => return Err(OpenError::Busy { path: path.to_owned(), holder }),
+            Ok(Some(Note { mark, .. })) => lock = Some(Box::new(NoLock { mark })),
+            Ok(None) => lock_file = LockFileFound::Missing,
+            Err(OsLockError::Open { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+                lock_file = LockFileFound::Forbidden;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if !is_free {
         return Err(OpenError::Busy { path: path.to_owned(), holder: None });
     }
     let open = storage.status().map_err(io_error("examine", path))?;
@@ -481,7 +517,7 @@ fn hold(
         Some(format) => format,
         None => format_of(disk, path, &*storage, &status)?.format,
     };
-    Ok(InHand { storage, status, format, lock, _registration: registration })
+    Ok(InHand { storage, status, format, lock, lock_file, _registration: registration })
 }
 
 fn look(disk: &dyn Disk, path: &Path) -> Result<Stood, OpenError> {
@@ -507,7 +543,7 @@ pub fn likeness(disk: &Arc<dyn Disk>, path: &Path) -> Result<Likeness, OpenError
 }
 
 fn missing(path: &Path) -> OpenError {
-    io_error("open", path)(std::io::ErrorKind::NotFound.into())
+    io_error("open", path)(ErrorKind::NotFound.into())
 }
 
 fn format_of(disk: &dyn Disk, path: &Path, storage: &dyn Storage, status: &Status) -> Result<Likeness, OpenError> {

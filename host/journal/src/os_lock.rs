@@ -136,6 +136,16 @@ impl OsLock {
         acquire(path, holder, Wait::No)
     }
 
+    /// What stands in the sidecar `path`, without taking its lock, or writing to it or beside it; nothing if there is none.
+    /// What somebody writes meanwhile reads as the old note, the new one or an empty one.
+    pub fn read_note(path: &Path) -> Result<Option<Note>, OsLockError> {
+        match open_with(path, OpenOptions::new().read(true)) {
+            Ok(mut file) => Ok(Some(Note::read_twice(&mut file))),
+            Err(OsLockError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes the exclusive lock of the sidecar `path`, waiting for it. The thread blocks.
     pub fn exclusive(path: &Path, holder: &str) -> Result<OsLock, OsLockError> {
         match acquire(path, holder, Wait::Yes)? {
@@ -258,13 +268,11 @@ fn acquire(path: &Path, holder: &str, wait: Wait) -> Result<Attempt, OsLockError
 }
 
 fn open(path: &Path) -> Result<File, OsLockError> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(path);
+    open_with(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
+}
+
+fn open_with(path: &Path, options: &mut OpenOptions) -> Result<File, OsLockError> {
+    let opened = options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()).open(path);
     let not_regular = || OsLockError::NotRegular { path: path.to_owned() };
     let open_failed = |source: io::Error| OsLockError::Open { path: path.to_owned(), source };
     let file = match opened {
@@ -301,13 +309,31 @@ fn printable(text: &str) -> String {
 }
 
 /// What stands in a sidecar. A note that is missing, foreign or half-written reads as an empty one.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Note {
-    holder: Option<Holder>,
-    mark: Option<String>,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Note {
+    /// Who holds its lock, or held it last.
+    pub holder: Option<Holder>,
+    /// What a holder has noted for those after it.
+    pub mark: Option<String>,
 }
 
+/// How often a note is read until it stays the same.
+const READ_TRIES_MAX: usize = 16;
+
 impl Note {
+    /// For one who does not have the lock: a note that is being written may be read as half the old and half the new one.
+    fn read_twice(file: &mut File) -> Note {
+        let mut before = Note::read(file);
+        for _ in 0..READ_TRIES_MAX {
+            let now = Note::read(file);
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        before
+    }
+
     fn read(file: &mut File) -> Note {
         let mut text = Vec::new();
         let read =

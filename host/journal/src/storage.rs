@@ -14,7 +14,7 @@ use std::time::UNIX_EPOCH;
 
 use rustix::fs::{Advice, FallocateFlags, OFlags};
 
-use crate::os_lock::{Attempt, DataLock, Holder, OsLock, OsLockError};
+use crate::os_lock::{Attempt, DataLock, Holder, Note, OsLock, OsLockError};
 
 /// What kind of thing a name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Tries the exclusive lock of a sidecar, which is made if it is missing and never removed.
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError>;
+    /// What stands in a sidecar, for one who may not or will not write to it; nothing if there is none.
+    fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError>;
     /// A word that is another one after each start of the system: what was written under the same word and not synced is
     /// still in the page cache. None if the system does not say.
     fn boot(&self) -> Option<String>;
@@ -191,6 +193,10 @@ impl Disk for LocalDisk {
             Attempt::Acquired(lock) => Lock::Held(Box::new(lock)),
             Attempt::Busy(holder) => Lock::Busy(holder),
         })
+    }
+
+    fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError> {
+        OsLock::read_note(path)
     }
 
     fn boot(&self) -> Option<String> {

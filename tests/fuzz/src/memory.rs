@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lockkeeper_journal::os_lock::{MARK_BYTES_MAX, OsLockError};
+use lockkeeper_journal::os_lock::{MARK_BYTES_MAX, Note, OsLockError};
 use lockkeeper_journal::storage::{Access, Disk, FileId, FileKind, Held, Lock, Status, Storage};
 
 /// The number of the first file that is made.
@@ -173,6 +173,11 @@ impl Disk for Memory {
         }
         let mark = guard(&sidecar.mark).clone();
         Ok(Lock::Held(Box::new(HeldLock { sidecar, mark })))
+    }
+
+    fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError> {
+        let sidecar = guard(&self.0).locks.get(path).cloned();
+        Ok(sidecar.map(|sidecar| Note { holder: None, mark: guard(&sidecar.mark).clone() }))
     }
 
     fn boot(&self) -> Option<String> {

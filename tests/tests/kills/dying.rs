@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lockkeeper::os_lock::OsLockError;
+use lockkeeper::os_lock::{Note, OsLockError};
 use lockkeeper::storage::{Access, Disk, Held, LocalDisk, Lock, Status, Storage};
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -100,6 +100,10 @@ impl Disk for DyingDisk {
             Lock::Held(inner) => Lock::Held(Box::new(DyingHeld { inner, sites: self.sites.clone() })),
             busy @ Lock::Busy(_) => busy,
         })
+    }
+
+    fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError> {
+        LocalDisk.read_note(path)
     }
 
     fn boot(&self) -> Option<String> {

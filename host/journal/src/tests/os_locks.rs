@@ -6,7 +6,7 @@ use std::thread;
 
 use tempfile::tempdir;
 
-use crate::os_lock::{Attempt, OsLock};
+use crate::os_lock::{Attempt, OsLock, OsLockError};
 
 fn try_lock(path: &Path) -> Option<OsLock> {
     match OsLock::try_exclusive(path, "a test").unwrap() {
@@ -98,4 +98,24 @@ fn a_note_that_cannot_be_read_vouches_for_nothing_and_locks_all_the_same() {
     }
     fs::write(&path, format!("{good}rest of a longer note")).unwrap();
     assert_eq!(try_lock(&path).unwrap().mark(), Some("a mark"));
+}
+
+#[test]
+fn a_note_is_read_without_the_lock_and_without_a_trace() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("x.lock");
+    assert_eq!(OsLock::read_note(&path).unwrap(), None);
+    assert!(!path.exists(), "a file was made");
+    let mut lock = try_lock(&path).unwrap();
+    lock.set_mark("a mark").unwrap();
+    let before = fs::read(&path).unwrap();
+    let note = OsLock::read_note(&path).unwrap().expect("it is there");
+    assert_eq!(note.mark.as_deref(), Some("a mark"));
+    assert_eq!(note.holder.map(|holder| holder.text).as_deref(), Some("a test"));
+    drop(lock);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(try_lock(&path).is_some(), "whoever reads holds nobody up");
+    let link = path.with_extension("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert!(matches!(OsLock::read_note(&link), Err(OsLockError::NotRegular { .. })));
 }

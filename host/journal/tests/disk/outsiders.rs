@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockkeeper_journal::inspect::{self, CheckSpec, RepairSpec};
+use lockkeeper_journal::inspect::{self, CheckSpec, LockFileFound, RepairSpec, Verdict};
 use lockkeeper_journal::storage::Disk;
 use lockkeeper_journal::{
     AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, FormatKind, LatchCause, OpenError,
@@ -305,6 +305,56 @@ fn a_remote_disk_is_refused_by_name_and_taken_only_when_that_was_said() {
     assert_eq!(machine.read(OUT), None);
     let (file, _) = open_with(&machine, &spec_with(LINES, |spec| spec.allow_remote = true)).expect("it was said");
     file.append(b"x", unguarded).expect("it can be appended to");
+}
+
+/// A check opened the lock file for writing and left its own name in it, so a backup on a read-only mount, or the file of
+/// somebody else, could not be looked at.
+#[test]
+fn a_check_works_where_nothing_may_be_written_and_writes_only_to_lift_a_latch() {
+    let check = |machine: &Machine| {
+        let disk: Arc<dyn Disk> = Arc::new(machine.host());
+        inspect::check(&disk, Path::new(OUT), None, |_, _| {})
+    };
+    for flavour in FLAVOURS {
+        let (machine, file) = opened(flavour);
+        file.sync().wait().expect("the disk is healthy");
+        let error = check(&machine.snapshot()).map(drop);
+        assert!(error.is_ok(), "where nobody has it, it can be checked: {error:?}");
+        let error = check(&machine).expect_err("it is being written");
+        assert!(matches!(error, OpenError::AlreadyOpen { .. } | OpenError::Busy { .. }), "{error}");
+        drop(file);
+        let (lock, before) = (machine.read("/data/out.lock"), machine.operations());
+        machine.inject(Fault::read_only());
+        let report = check(&machine).expect("it is only read");
+        assert_eq!((report.verdict(), report.ours, report.lock_file), (Verdict::Whole, true, LockFileFound::Read));
+        let changes = machine.log().into_iter().filter(|it| it.number > before && Kind::CHANGES.contains(&it.kind));
+        assert_eq!(changes.map(|it| it.kind).collect::<Vec<_>>(), [], "nothing was tried");
+        assert_eq!(machine.read("/data/out.lock"), lock, "it still names its last writer");
+
+        // Somebody else's lock file: whose the file is, is known from the checkpoint, and that nobody writes it, from itself.
+        machine.heal();
+        machine.inject(Fault::fail(Errno::ACCESS).on(&[Kind::OpenRead]).of(".lock").forever());
+        let report = check(&machine).expect("it is only read");
+        assert_eq!((report.verdict(), report.ours, report.lock_file), (Verdict::Whole, true, LockFileFound::Forbidden));
+        machine.heal();
+        let writer = machine.host();
+        let storage = writer.open(Path::new(OUT), lockkeeper_journal::storage::Access::Append).expect("it is there");
+        assert!(storage.try_lock().expect("it can be tried"));
+        let error = check(&machine).expect_err("it is being written");
+        assert!(matches!(&error, OpenError::Busy { holder: Some(holder), .. } if holder.text == "a test"), "{error}");
+        machine.inject(Fault::fail(Errno::ACCESS).on(&[Kind::OpenRead]).of(".lock").forever());
+        let error = check(&machine).expect_err("it is being written");
+        assert!(matches!(error, OpenError::Busy { holder: None, .. }), "{error}");
+    }
+    let (machine, file) = opened(LINES);
+    machine.inject(Fault::late(Errno::IO).on(&[Kind::Sync]).of("/out"));
+    file.sync().wait().expect_err("the sync failed");
+    drop(file);
+    machine.inject(Fault::read_only());
+    let error = check(&machine).expect_err("that cannot be noted here");
+    assert!(matches!(error, OpenError::Io { action: "write", .. }), "{error}");
+    machine.heal();
+    assert!(check(&machine).expect("now it can").was_in_doubt);
 }
 
 /// A repair locked and cut on NFS as if its lock kept anybody away there, and a check lifted latches by what NFS said of

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lockkeeper::{FormatKind, OpenError};
-use lockkeeper_journal::inspect::{self, CheckReport, CheckSpec, CheckpointFound, IdsFound, Verdict};
+use lockkeeper_journal::inspect::{self, CheckReport, CheckSpec, CheckpointFound, IdsFound, LockFileFound, Verdict};
 use serde_json::{Value, json};
 
 use super::{EXIT_DAMAGED, EXIT_TORN, Progress, count, disk, fail};
@@ -95,6 +95,9 @@ fn tell(path: &Path, report: &CheckReport) {
     print_line(format_args!("  {format}: {}{columns} in {whole}", count(*records, record_word(*format))));
     let whose = if report.ours { "written by lockkeeper" } else { "not known to be written by lockkeeper" };
     print_line(format_args!("  {whose}; {}", checkpoint(&report.checkpoint)));
+    if report.lock_file == LockFileFound::Forbidden {
+        print_line(format_args!("  {file}.lock may not be read, so what it says of that and of fences is not known"));
+    }
     match report.floor {
         None => {}
         Some(0) => print_line(format_args!("  fence floor: none was ever given out")),
@@ -237,6 +240,11 @@ fn event(path: &Path, report: &CheckReport) -> Value {
         "fault": report.fault.as_ref().map(place),
         "oddities": { "count": report.oddities.count, "first": report.oddities.first.as_ref().map(place) },
         "ours": report.ours,
+        "lock_file": match report.lock_file {
+            LockFileFound::Missing => "missing",
+            LockFileFound::Read => "read",
+            LockFileFound::Forbidden => "forbidden",
+        },
         "checkpoint": checkpoint,
         "fence_floor": report.floor,
         "was_in_doubt": report.was_in_doubt,

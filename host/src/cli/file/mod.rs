@@ -39,8 +39,8 @@ pub(super) struct File {
 enum What {
     /// Says what is in a file, whether it is whole, and what to do if not
     ///
-    /// Changes nothing, but for one thing: after a sync that failed it reads what the disk holds, past the page cache, and
-    /// if that is what was written, the file may be opened again.
+    /// Writes nothing, so it will do with a file that may only be read, but for one thing: after a sync that failed it reads
+    /// what the disk holds, past the page cache, and if that is what was written, the file may be opened again.
     Check(check::Check),
     /// Brings a file to a state in which it can be opened; nothing is thrown away
     ///

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::os_lock::OsLockError;
+use crate::os_lock::{Note, OsLockError};
 use crate::storage::{Access, Disk, FileId, FileKind, Lock, Status, Storage};
 
 /// What happens at the chosen operation.
@@ -218,6 +218,10 @@ impl Disk for Memory {
     }
 
     fn lock(&self, _: &Path, _: &str) -> Result<Lock, OsLockError> {
+        unreachable!("the ids lock nothing");
+    }
+
+    fn read_note(&self, _: &Path) -> Result<Option<Note>, OsLockError> {
         unreachable!("the ids lock nothing");
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use lockkeeper_journal::os_lock::{Holder, OsLockError};
+use lockkeeper_journal::os_lock::{Holder, Note as LockNote, OsLockError};
 use lockkeeper_journal::storage::{Access, Disk, FileKind, Held, Lock, Status, Storage};
 use rustix::io::Errno;
 
@@ -248,6 +248,22 @@ impl Disk for Host {
                 Some(Errno::NOLCK | Errno::OPNOTSUPP) => Err(OsLockError::Lock { path, source }),
                 _ => Err(OsLockError::Open { path, source }),
             },
+        }
+    }
+
+    fn read_note(&self, path: &Path) -> Result<Option<LockNote>, OsLockError> {
+        let path = absolute(path);
+        let read = self.perform(Call::of(Kind::OpenRead, &path), |inner, _| {
+            Ok(inner.named(&path).map(|inode| match inode.kind {
+                FileKind::Regular => Ok(Note::parse(&inode.cache)),
+                _ => Err(()),
+            }))
+        });
+        match read {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(Note { holder, mark }))) => Ok(Some(LockNote { holder, mark })),
+            Ok(Some(Err(()))) => Err(OsLockError::NotRegular { path }),
+            Err(source) => Err(OsLockError::Open { path, source }),
         }
     }
 
