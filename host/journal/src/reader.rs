@@ -144,8 +144,8 @@ pub enum ReadError {
     },
     /// The next record does not fit. Asking again says the same.
     #[error(
-        "the record at byte {offset} has more than {record_bytes_max} bytes; \
-        raise the limit (record_bytes_max) if there is memory for it"
+        "the record at byte {offset} has more than {record_bytes_max} bytes, the most that this reader takes into memory \
+        (Reader::record_bytes_max)"
     )]
     TooLong {
         /// Where the record begins.
@@ -155,8 +155,8 @@ pub enum ReadError {
     },
     /// The next records were appended together and do not fit together. Asking again says the same.
     #[error(
-        "the batch of records at byte {offset} has more than {batch_bytes_max} bytes; \
-        raise the limit (batch_bytes_max) if there is memory for it"
+        "the batch of records at byte {offset} has more than {batch_bytes_max} bytes, the most that this reader takes into \
+        memory (Reader::batch_bytes_max)"
     )]
     BatchTooLong {
         /// Where the batch begins.
@@ -211,7 +211,8 @@ impl<R: Read> Reader<R> {
     }
 
     /// Refuses batches of several records that are longer, as they must be held in memory until their end has been
-    /// read; otherwise the limit is 64 MiB.
+    /// read; otherwise the limit is 64 MiB. Only what has been read is held, whatever a header says of what is to come: so
+    /// without a limit (`usize::MAX`) it is the length of the source.
     #[must_use]
     pub fn batch_bytes_max(self, batch_bytes_max: usize) -> Reader<R> {
         Reader { batch_bytes_max, ..self }

@@ -260,6 +260,22 @@ fn cat_with_json_prints_one_object_per_record_with_its_place() {
     assert_eq!(files, ["a.txt", "a.txt", "a.lkf"]);
 }
 
+/// What a process of `map --max-held-back 128MiB` appended is one batch.
+#[test]
+fn cat_prints_a_batch_of_frames_that_is_longer_than_any_reader_takes_unasked() {
+    let place = Place::new();
+    let mut spec = FileSpec::new(place.path("a.lkf"), Format::Framed, "a test");
+    spec.batch_bytes_max = 128 << 20;
+    let (file, _) = AppendFile::open(&spec).expect("it opens");
+    let record = vec![b'x'; 1 << 20];
+    let appended = file.append_batch(&vec![&record[..]; 65], || Ok::<_, std::convert::Infallible>(None));
+    assert_eq!(appended.expect("the disk has room").records, 65);
+    drop(file);
+    let ended = place.run(&["file", "cat", "a.lkf"]);
+    ended.assert_code(0);
+    assert_eq!(ended.stdout.len(), 65 * (record.len() + 1));
+}
+
 #[test]
 fn cat_leaves_out_what_is_no_whole_record_and_says_so() {
     let place = Place::new();

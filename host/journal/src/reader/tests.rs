@@ -191,6 +191,35 @@ fn a_batch_above_the_limit_is_refused_each_time() {
     assert!(matches!(reader.next_record().unwrap_err(), ReadError::BatchTooLong { offset: 0, .. }));
 }
 
+/// `map` writes what a process held back as one batch, of more than the 64 MiB that a reader takes unless it is told
+/// otherwise; and the command that prints such a file told it nothing.
+#[test]
+fn without_a_limit_a_batch_of_any_length_is_read() {
+    let payload = vec![b'x'; 1 << 20];
+    let frames = file_of(FormatKind::Framed, &[vec![payload; 65]]).bytes;
+    let mut reader = Reader::new(FormatKind::Framed, &frames[..]);
+    assert!(matches!(reader.next_record().unwrap_err(), ReadError::BatchTooLong { offset: 0, .. }));
+    let mut reader = Reader::new(FormatKind::Framed, &frames[..]).batch_bytes_max(usize::MAX);
+    let mut records = 0;
+    while let Some(record) = reader.next_record().unwrap() {
+        assert_eq!(record.bytes.len(), 1 << 20);
+        records += 1;
+    }
+    assert_eq!((records, reader.tail()), (65, None));
+}
+
+/// Whoever may write a file may write a header with a good checksum for a payload that is not there.
+#[test]
+fn what_a_header_says_of_its_payload_is_not_believed_before_it_has_been_read() {
+    let header =
+        Header { payload_len: 1 << 30, payload_crc: 0, batch_rest: u32::MAX, sequence: 1, fence: 0, writer: 0 };
+    let bytes = [&header.encode()[..], b"the little that there is"].concat();
+    let mut reader = Reader::new(FormatKind::Framed, &bytes[..]).batch_bytes_max(usize::MAX);
+    assert!(reader.next_record().unwrap().is_none());
+    assert_eq!(reader.tail().map(|tail| (tail.offset, tail.bytes)), Some((0, bytes.len() as u64)));
+    assert!(reader.data.capacity() <= 4 * CHUNK_BYTES, "{} bytes were allocated", reader.data.capacity());
+}
+
 #[test]
 fn a_source_that_fails_once_is_read_on() {
     struct Fails(u32);

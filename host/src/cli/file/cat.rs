@@ -94,7 +94,7 @@ impl Cat {
                 // On standard error also with --json: standard output has records and nothing else.
                 Err(Stop::Open(error)) => fail(path, &error, false),
                 Err(Stop::Read(error)) => {
-                    eprintln!("error: {}: {error}", path.display());
+                    eprintln!("error: {}: {error}{}", path.display(), advice(&error));
                     EXIT_IO
                 }
                 Err(Stop::Gone) => break,
@@ -119,6 +119,11 @@ impl Cat {
         let mut reader = Reader::new(format, source);
         if ours {
             reader = reader.zero_byte_is_fault_from(0);
+        }
+        // What a process appended is one batch of frames, as long as it was allowed to be. A csv file of others may be one
+        // batch from its first byte to its last, if its rows end in carriage returns, so there the limit stays.
+        if format == FormatKind::Framed {
+            reader = reader.batch_bytes_max(usize::MAX);
         }
         let mut fields = FieldReader::new();
         let read = loop {
@@ -145,6 +150,19 @@ impl Cat {
                 );
                 Ok(EXIT_DAMAGED)
             }
+        }
+    }
+}
+
+/// What to do about records that do not fit into memory.
+fn advice(error: &ReadError) -> &'static str {
+    match error {
+        ReadError::Io { .. } => "",
+        ReadError::TooLong { .. } => {
+            "; lockkeeper writes none that long, so see `lockkeeper file check`, and whether another --format fits better"
+        }
+        ReadError::BatchTooLong { .. } => {
+            "; its rows end in carriage returns: give them newlines, or print it with --format lines"
         }
     }
 }
