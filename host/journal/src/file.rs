@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -122,6 +122,8 @@ pub(crate) struct Inner {
     data: Status,
     pub(crate) encoder: Encoder,
     writer: Mutex<Writer>,
+    /// Where the last record ends, buffered ones included. Also known without the writer, which may be in a slow write.
+    appended_to: AtomicU64,
     pub(crate) syncs: Syncs,
     pub(crate) syncer: Worker,
     pub(crate) group_window: Duration,
@@ -197,6 +199,7 @@ impl AppendFile {
             disk,
             data,
             encoder,
+            appended_to: AtomicU64::new(writer.end()),
             writer: Mutex::new(writer),
             syncs: Syncs::starting_at(synced),
             syncer: Worker::default(),
@@ -342,7 +345,8 @@ impl AppendFile {
     }
 
     /// [`commit_with`](AppendFile::commit_with) on a thread of the file. If the future is dropped before the thread has come
-    /// to it, nothing is written; if it is being written, the drop waits for that.
+    /// to it, nothing is written; if it is being written, the drop waits for that. Nothing is buffered, whatever the options
+    /// say: who waits for a thread need not wait for the buffer too.
     pub fn commit_elsewhere<E: Send + 'static>(
         &self,
         encoded: Encoded,
@@ -350,6 +354,7 @@ impl AppendFile {
         guard: impl FnOnce() -> Result<Option<u64>, E> + Send + 'static,
     ) -> Elsewhere<Result<Appended, AppendError<E>>> {
         let inner = self.inner.clone();
+        let options = AppendOptions { buffered: false, ..options };
         elsewhere::run(&self.writes, move || inner.commit(&encoded, &options, guard))
     }
 
@@ -384,9 +389,12 @@ impl AppendFile {
         if ids_too { Syncing::of_all(self.inner.clone(), end) } else { Syncing::new(self.inner.clone(), end) }
     }
 
-    /// Waits until this record is on the disk, and all before it.
+    /// Waits until this record is on the disk, and all before it. Of a record of another file, which may lie behind the end of
+    /// this one, no more than what has been appended here.
     pub fn synced(&self, appended: &Appended) -> Syncing {
-        Syncing::new(self.inner.clone(), appended.end())
+        // What is not there no sync will ever cover.
+        let end = appended.end().min(self.inner.appended_to.load(Ordering::Acquire));
+        Syncing::new(self.inner.clone(), end)
     }
 
     fn flush_later(&self) {
@@ -440,6 +448,7 @@ impl Inner {
             self.encoder.fix_columns(columns);
             writer.fix_columns(columns);
         }
+        self.appended_to.fetch_max(appended.end(), Ordering::Release);
         let look = writer.is_time_to_look_at_the_name();
         drop(writer);
         if look {

@@ -1,13 +1,13 @@
 //! Group commit, one sync held up at a time.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use lockkeeper_journal::storage::Disk;
-use lockkeeper_journal::{AppendFile, FormatKind, LatchCause, SyncError, Syncing, unguarded};
+use lockkeeper_journal::{AppendFile, AppendOptions, Appended, FormatKind, LatchCause, SyncError, Syncing, unguarded};
 use rustix::io::Errno;
 
 use crate::double::{Fault, Kind, Machine};
@@ -141,4 +141,38 @@ fn what_is_synced_already_is_answered_at_once() {
     let before = machine.operations();
     assert_eq!(file.sync().wait().expect("it is synced"), 6);
     assert_eq!(machine.operations(), before);
+}
+
+/// The end of a record of another file lay behind the end of this one. No sync came that far, so the thread of this file
+/// synced again and again, without end.
+#[test]
+fn a_wait_for_a_record_of_another_file_ends_with_what_is_in_this_one() {
+    let (machine, file) = opened();
+    let here = file.append(b"second", unguarded).expect("it can be appended to");
+    let elsewhere = Appended { offset: 1 << 40, ..here };
+    let before = syncs(&machine);
+    assert_eq!(file.synced(&elsewhere).wait().expect("the disk is healthy"), here.end());
+    assert_eq!(syncs(&machine), before + 1);
+    let later = file.append(b"third", unguarded).expect("it can be appended to");
+    assert_eq!(file.synced(&later).wait().expect("the disk is healthy"), later.end());
+    assert_eq!(syncs(&machine), before + 2);
+}
+
+/// Nobody came to write the buffer then, but the next append.
+#[test]
+fn what_is_committed_by_the_thread_of_the_file_does_not_stay_in_memory() {
+    let (machine, file) = opened();
+    let options = AppendOptions { buffered: true, ..AppendOptions::default() };
+    let record = file.encode(b"second").expect("it is a record");
+    let mut committing = pin!(file.commit_elsewhere(record, options, unguarded));
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(bell.clone());
+    let appended = loop {
+        match committing.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(done) => break done.expect("it can be appended to"),
+            Poll::Pending => bell.wait_for(1),
+        }
+    };
+    assert!(!appended.buffered);
+    assert_eq!(machine.read(OUT).as_deref(), Some(&b"first\nsecond\n"[..]));
 }
