@@ -25,6 +25,7 @@ mod open;
 pub mod os_lock;
 mod reader;
 mod recover;
+mod room;
 mod scan;
 pub mod storage;
 mod sync;

@@ -17,6 +17,7 @@ use crate::format::{Encoded, Encoder, Format};
 use crate::identity::{self, Birth, Registration};
 use crate::os_lock::OsLockError;
 use crate::recover::{self, Settled};
+use crate::room::Room;
 use crate::storage::{Access, Disk, FileKind, Held, Lock, Status, Storage, uninterrupted};
 use crate::writer::{Beginning, Quotas, Writer};
 
@@ -272,6 +273,7 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
         ids,
         quotas: Quotas { bytes_max: spec.bytes_max, records_max: spec.records_max, reserve_bytes: spec.reserve_bytes },
         header_rows,
+        room: Room::of(status.id.device),
         set_aside_bytes: spec.set_aside_bytes,
         look_every: spec.look_every,
     });

@@ -13,6 +13,7 @@ use crate::file::{AppendOptions, Appended};
 use crate::format::Encoded;
 use crate::frame;
 use crate::ids::{Changes, IdEntry, Ids, IdsError};
+use crate::room::Room;
 use crate::scan::FormatKind;
 use crate::storage::{Disk, Status, Storage, uninterrupted};
 
@@ -21,9 +22,6 @@ const CHECKPOINT_EVERY: u64 = 512 * 1024;
 
 /// How much is kept back of appends that may be lost with the host.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
-
-/// How much may be written at most before the room on the disk is looked at again.
-const ROOM_LOOK_EVERY: u64 = 16 << 20;
 
 /// What a file may not grow above.
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,10 +71,12 @@ pub(crate) struct Writer {
     unsynced_marks: u64,
     quotas: Quotas,
     header_rows: u64,
-    /// How much may be written before the room on the disk is looked at.
-    room_left: u64,
+    room: Arc<Room>,
     set_aside_bytes: u64,
+    /// Up to here blocks may have been set aside, and are given back in the end.
     set_aside_to: u64,
+    /// Up to here they have been.
+    backed_to: u64,
     look_at_the_name: bool,
     /// Where the last record without an id ends, if the file has ids.
     unnamed_to: u64,
@@ -96,6 +96,7 @@ pub(crate) struct Beginning {
     pub(crate) ids: Option<Ids>,
     pub(crate) quotas: Quotas,
     pub(crate) header_rows: u64,
+    pub(crate) room: Arc<Room>,
     pub(crate) set_aside_bytes: u64,
     pub(crate) look_every: Duration,
 }
@@ -118,7 +119,8 @@ pub(crate) struct CheckpointToSync {
 
 impl Writer {
     pub(crate) fn new(beginning: Beginning) -> Writer {
-        let Beginning { storage, checkpoint, state, ids, quotas, header_rows, set_aside_bytes, look_every } = beginning;
+        let Beginning { storage, checkpoint, state, ids, quotas, header_rows, room, set_aside_bytes, look_every } =
+            beginning;
         let Mark { at, records, sequence, .. } = state.latest;
         Writer {
             storage,
@@ -138,9 +140,10 @@ impl Writer {
             unsynced_marks: 0,
             quotas,
             header_rows,
-            room_left: 0,
+            room,
             set_aside_bytes,
             set_aside_to: at,
+            backed_to: at,
             look_at_the_name: false,
             unnamed_to: 0,
             mark_lost: false,
@@ -245,7 +248,7 @@ impl Writer {
                 repeated: true,
             });
         }
-        self.meet_quotas(path, encoded)?;
+        self.meet_quotas(path, encoded, now)?;
         let sequence = self.run_records + 1;
         let len = encoded.bytes.len() as u64;
         // What has to be whole after the host's death, or known by its id, is not left to a buffer.
@@ -259,6 +262,9 @@ impl Writer {
             self.buffer.extend_from_slice(&encoded.bytes);
             self.seal(fence, options.writer, Some(at), None);
             self.buffered_records += encoded.records;
+            if self.quotas.reserve_bytes > 0 {
+                self.room.keep(len);
+            }
             offset
         } else {
             self.flush(path)?;
@@ -324,6 +330,7 @@ impl Writer {
         self.buffer = buffer;
         match written {
             Ok(()) => {
+                self.let_room_go();
                 self.buffer.clear();
                 Ok(())
             }
@@ -331,6 +338,13 @@ impl Writer {
                 self.buffered_records = records;
                 Err(error)
             }
+        }
+    }
+
+    /// What is in the buffer is written now, or given up.
+    fn let_room_go(&mut self) {
+        if self.quotas.reserve_bytes > 0 {
+            self.room.let_go(self.buffer.len() as u64);
         }
     }
 
@@ -356,7 +370,7 @@ impl Writer {
         AppendError::Changed { path: path.to_owned(), what }
     }
 
-    fn meet_quotas<E>(&mut self, path: &Path, encoded: &Encoded) -> Result<(), AppendError<E>> {
+    fn meet_quotas<E>(&mut self, path: &Path, encoded: &Encoded, now: Option<Instant>) -> Result<(), AppendError<E>> {
         let more = encoded.bytes.len() as u64;
         let limit = |quota, max| AppendError::Limit { path: path.to_owned(), quota, max };
         if let Some(max) = self.quotas.bytes_max
@@ -372,16 +386,13 @@ impl Writer {
         }
         let reserve = self.quotas.reserve_bytes;
         if reserve > 0 {
-            if self.room_left < more {
-                let room = self.storage.room().map_err(|source| AppendError::Io { path: path.to_owned(), source })?;
-                let spare = room.saturating_sub(reserve).saturating_sub(self.buffer.len() as u64);
-                if spare < more {
-                    return Err(limit(Quota::Reserve, reserve));
-                }
-                // Others write there too: the less there is, the sooner it is looked at again.
-                self.room_left = (spare / 4).clamp(more, ROOM_LOOK_EVERY.max(more));
+            // What is set aside is no longer free, so it need not be taken again.
+            let needed = more.saturating_sub(self.backed_to.saturating_sub(self.end()));
+            let taken = self.room.take(needed, reserve, now, || self.storage.room());
+            match taken.map_err(|source| AppendError::Io { path: path.to_owned(), source })? {
+                true => {}
+                false => return Err(limit(Quota::Reserve, reserve)),
             }
-            self.room_left -= more;
         }
         Ok(())
     }
@@ -504,7 +515,7 @@ impl Writer {
             return Err(io::Error::other(format!("somebody else changed it: it has {found} bytes, not {}", self.len)));
         }
         uninterrupted(|| self.storage.truncate(self.len))?;
-        self.set_aside_to = self.len;
+        (self.set_aside_to, self.backed_to) = (self.len, self.len);
         let status = uninterrupted(|| self.storage.status())?;
         if status.len != self.len {
             return Err(io::Error::other(format!(
@@ -517,17 +528,26 @@ impl Writer {
 
     /// Sets disk blocks aside for what comes, once somebody waits for syncs: then a sync need not find any.
     fn set_aside(&mut self, to: u64) {
-        if self.set_aside_bytes == 0 || !self.state.syncing || to <= self.set_aside_to {
+        if self.set_aside_bytes == 0 || !self.state.syncing || to <= self.backed_to {
             return;
         }
-        let from = self.set_aside_to;
-        let until = to + self.set_aside_bytes;
-        if let Err(error) = self.storage.set_aside(from, until - from) {
-            // Only a help: a file system that has none, or no room, is no reason to fail.
-            tracing::debug!(%error, "no blocks were set aside");
-            self.set_aside_bytes = 0;
+        let reserve = self.quotas.reserve_bytes;
+        // It takes room as a record does, and of what is to stay free none.
+        if reserve > 0 && !self.room.take(self.set_aside_bytes, reserve, None, || self.storage.room()).unwrap_or(false)
+        {
+            return;
         }
+        let from = self.backed_to.max(self.len);
+        let until = to + self.set_aside_bytes;
         self.set_aside_to = until;
+        match self.storage.set_aside(from, until - from) {
+            Ok(()) => self.backed_to = until,
+            // Only a help: a file system that has none, or no room, is no reason to fail.
+            Err(error) => {
+                tracing::debug!(%error, "no blocks were set aside");
+                self.set_aside_bytes = 0;
+            }
+        }
     }
 
     /// Writes a checkpoint of where the file is now.
@@ -664,6 +684,8 @@ impl Writer {
     /// The end of the run: what is buffered is written, and the checkpoint says that nothing was under way.
     pub(crate) fn close(&mut self, path: &Path) {
         self.settle(path);
+        self.let_room_go();
+        self.buffer.clear();
         self.latch(LatchCause::Closed);
         self.storage.unlock();
     }

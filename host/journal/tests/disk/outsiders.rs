@@ -9,7 +9,7 @@ use std::time::Duration;
 use lockkeeper_journal::inspect::{self, CheckSpec, LockFileFound, RepairSpec, Verdict};
 use lockkeeper_journal::storage::Disk;
 use lockkeeper_journal::{
-    AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, FormatKind, LatchCause, OpenError,
+    AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, Format, FormatKind, LatchCause, OpenError,
     OpenReport, Quota, RecordId, SyncError, unguarded,
 };
 use rustix::io::Errno;
@@ -436,6 +436,51 @@ fn what_has_to_stay_free_on_the_disk_stays_free() {
     assert!(appended > 15, "{appended}");
     assert_eq!(machine.read(OUT).map(|content| content.len()), Some(appended * 1_000));
     file.append(b"", unguarded).expect("a smaller one fits");
+}
+
+/// What was set aside ahead of a file was taken from the reserve, and each file had an allowance of its own, so that several
+/// overran it together.
+#[test]
+fn what_has_to_stay_free_stays_free_beside_what_is_set_aside_and_beside_other_files() {
+    const RESERVE: u64 = 2 << 20;
+    // A checkpoint beside each file, which no quota counts.
+    const BESIDE: u64 = 5 * 4096;
+    for buffered in [false, true] {
+        let machine = machine();
+        machine.set(|settings| settings.disk_bytes_max = Some(8 << 20));
+        let files: Vec<_> = (0..5)
+            .map(|n| {
+                let mut spec = FileSpec::new(format!("/data/{n}"), Format::Lines, "a test");
+                spec.reserve_bytes = RESERVE;
+                assert!(spec.set_aside_bytes > 0);
+                let (file, _) = open_with(&machine, &spec).expect("it can be opened");
+                file.append(b"first", unguarded).expect("there is room");
+                file.sync().wait().expect("the disk is healthy");
+                file
+            })
+            .collect();
+        let host = machine.host();
+        let probe = host.open(Path::new("/data/0"), lockkeeper_journal::storage::Access::Read).expect("it is there");
+        let options = AppendOptions { buffered, ..AppendOptions::default() };
+        let record = vec![b'x'; 9_999];
+        let (mut appended, mut full) = (0, 0);
+        while full < files.len() {
+            full = 0;
+            for file in &files {
+                match file.commit_with(&file.encode(&record).expect("it is a line"), &options, unguarded) {
+                    Ok(_) => appended += 10_000,
+                    Err(AppendError::Limit { quota: Quota::Reserve, .. }) => full += 1,
+                    Err(error) => panic!("{error}"),
+                }
+                let free = probe.room().expect("it can be asked");
+                assert!(free + BESIDE >= RESERVE, "only {free} bytes are free");
+            }
+        }
+        files.iter().for_each(|file| file.flush().expect("what was accepted has room"));
+        let free = probe.room().expect("it can be asked");
+        assert!(free + BESIDE >= RESERVE, "only {free} bytes are free");
+        assert!(appended > 5 << 20, "only {appended} bytes found room");
+    }
 }
 
 #[test]
