@@ -278,6 +278,8 @@ pub enum Quota {
     Records,
     /// The bytes that have to stay free on its file system.
     Reserve,
+    /// The record ids that it may have.
+    Ids,
 }
 
 impl fmt::Display for Quota {
@@ -286,6 +288,7 @@ impl fmt::Display for Quota {
             Quota::Bytes => "the most bytes that it may have (`max-bytes`)",
             Quota::Records => "the most records that it may have (`max-records`)",
             Quota::Reserve => "what has to stay free on its file system (`reserve`)",
+            Quota::Ids => "the most record ids that it may have (FileSpec::ids_max)",
         })
     }
 }

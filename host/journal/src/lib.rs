@@ -42,8 +42,8 @@ pub use file::{AppendFile, AppendOptions, Appended, Durability, Position, unguar
 pub use format::{BATCH_RECORDS_MAX, Encoded, Format};
 pub use ids::{RecordId, RecordIdSyntax};
 pub use open::{
-    BATCH_BYTES_MAX, CheckpointUse, FileSpec, IdsReport, IfExists, OpenReport, Parents, RECORD_BYTES_CEILING,
-    RECORD_BYTES_MAX, Torn,
+    BATCH_BYTES_MAX, CheckpointUse, FileSpec, IDS_PER_FILE_MAX, IdsReport, IfExists, OpenReport, Parents,
+    RECORD_BYTES_CEILING, RECORD_BYTES_MAX, Torn,
 };
 pub use reader::{FrameInfo, ReadError, Reader, Record, Tail, detect};
 pub use scan::{Fault, FaultKind, FormatKind, Oddities, UnknownFormat};

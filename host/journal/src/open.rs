@@ -30,6 +30,10 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 /// The largest record or batch limit that may be asked for: a single write takes no more than about twice this.
 pub const RECORD_BYTES_CEILING: usize = 1 << 30;
 
+/// The default limit of ids in a file. Each takes 64 bytes of the disk, and about as many of this process's memory for as long
+/// as the file is open, which whoever invents ids for one-byte records would otherwise fill.
+pub const IDS_PER_FILE_MAX: u64 = 10_000_000;
+
 /// How long a buffered record stays in memory if nothing else comes.
 const BUFFERED_FOR: Duration = Duration::from_millis(100);
 
@@ -80,6 +84,8 @@ pub struct FileSpec {
     pub holder: String,
     /// Whether records may have ids ([`AppendOptions::id`](crate::AppendOptions::id)). They are kept in `<path>.ids`.
     pub ids: bool,
+    /// The most ids that it may have.
+    pub ids_max: u64,
     /// The most bytes that the file may have, header included.
     pub bytes_max: Option<u64>,
     /// The most records that it may have, header not included.
@@ -112,6 +118,7 @@ impl FileSpec {
             batch_bytes_max: BATCH_BYTES_MAX,
             holder: holder.into(),
             ids: false,
+            ids_max: IDS_PER_FILE_MAX,
             bytes_max: None,
             records_max: None,
             reserve_bytes: 0,
@@ -271,7 +278,12 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
         checkpoint,
         state,
         ids,
-        quotas: Quotas { bytes_max: spec.bytes_max, records_max: spec.records_max, reserve_bytes: spec.reserve_bytes },
+        quotas: Quotas {
+            bytes_max: spec.bytes_max,
+            records_max: spec.records_max,
+            reserve_bytes: spec.reserve_bytes,
+            ids_max: spec.ids_max,
+        },
         header_rows,
         room: Room::of(status.id.device),
         set_aside_bytes: spec.set_aside_bytes,

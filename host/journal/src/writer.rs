@@ -30,6 +30,7 @@ pub(crate) struct Quotas {
     pub(crate) records_max: Option<u64>,
     /// What has to stay free on the file system.
     pub(crate) reserve_bytes: u64,
+    pub(crate) ids_max: u64,
 }
 
 /// Whether a file takes records.
@@ -248,6 +249,9 @@ impl Writer {
                 repeated: true,
             });
         }
+        if options.id.is_some() {
+            self.meet_quota_of_ids(path)?;
+        }
         self.meet_quotas(path, encoded, now)?;
         let sequence = self.run_records + 1;
         let len = encoded.bytes.len() as u64;
@@ -312,6 +316,7 @@ impl Writer {
         self.check(path)?;
         let Some(id) = options.id else { return Ok(()) };
         if self.ids.as_ref().is_some_and(|ids| ids.get(id).is_none()) {
+            self.meet_quota_of_ids(path)?;
             self.note_id(path, &IdEntry { id, offset: self.len, len: 0, records: 0, checksum: 0 })?;
         }
         Ok(())
@@ -368,6 +373,15 @@ impl Writer {
     pub(crate) fn changed<E>(&mut self, path: &Path, what: Change) -> AppendError<E> {
         self.latch(LatchCause::Changed(what));
         AppendError::Changed { path: path.to_owned(), what }
+    }
+
+    /// Whether there is room for one more id.
+    fn meet_quota_of_ids<E>(&self, path: &Path) -> Result<(), AppendError<E>> {
+        let max = self.quotas.ids_max;
+        match self.ids.is_some() && self.id_count() >= max {
+            true => Err(AppendError::Limit { path: path.to_owned(), quota: Quota::Ids, max }),
+            false => Ok(()),
+        }
     }
 
     fn meet_quotas<E>(&mut self, path: &Path, encoded: &Encoded, now: Option<Instant>) -> Result<(), AppendError<E>> {

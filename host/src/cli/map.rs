@@ -52,6 +52,8 @@ impl Map {
         let mut job = self.grants.job()?;
         for file in &mut job.files {
             file.file.ids = true;
+            // No guest invents them: there is one for each input.
+            file.file.ids_max = u64::MAX;
             let contradiction = match file.file.if_exists {
                 IfExists::Append => continue,
                 IfExists::Replace => "--if-exists replace, which empties them",

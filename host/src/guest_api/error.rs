@@ -166,7 +166,8 @@ impl Refusal {
             AppendError::Latched { .. } => types::Error::Io(types::IoCode::Latched),
             AppendError::Limit { quota, .. } => match quota {
                 Quota::Bytes => types::Error::Limit(types::LimitKind::FileBytes),
-                Quota::Records => types::Error::Limit(types::LimitKind::FileRecords),
+                // Each id is that of a record.
+                Quota::Records | Quota::Ids => types::Error::Limit(types::LimitKind::FileRecords),
                 // For the guest, space that it may not use is space that is not there.
                 Quota::Reserve => types::Error::Io(types::IoCode::NoSpace),
             },

@@ -9,8 +9,8 @@ use std::time::Duration;
 use lockkeeper_journal::inspect::{self, CheckSpec, LockFileFound, RepairSpec, Verdict};
 use lockkeeper_journal::storage::Disk;
 use lockkeeper_journal::{
-    AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, Format, FormatKind, LatchCause, OpenError,
-    OpenReport, Quota, RecordId, SyncError, unguarded,
+    AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, Format, FormatKind, IDS_PER_FILE_MAX,
+    LatchCause, OpenError, OpenReport, Quota, RecordId, SyncError, unguarded,
 };
 use rustix::io::Errno;
 
@@ -436,6 +436,32 @@ fn what_has_to_stay_free_on_the_disk_stays_free() {
     assert!(appended > 15, "{appended}");
     assert_eq!(machine.read(OUT).map(|content| content.len()), Some(appended * 1_000));
     file.append(b"", unguarded).expect("a smaller one fits");
+}
+
+/// Every id stays in memory as long as its file is open, and one-byte records with ids of their own cost a guest little.
+#[test]
+fn a_file_takes_no_more_ids_than_its_limit_and_still_answers_for_those_that_it_has() {
+    let machine = machine();
+    let spec = spec_with(LINES_WITH_IDS, |spec| spec.ids_max = 3);
+    let (file, _) = open_with(&machine, &spec).expect("it can be opened");
+    let append = |n: u64| {
+        let options = AppendOptions { id: Some(RecordId::of(&n.to_le_bytes())), ..AppendOptions::default() };
+        file.commit_with(&file.encode(b"x").expect("it is a line"), &options, unguarded)
+    };
+    append(0).expect("there is room");
+    append(1).expect("there is room");
+    file.note_done(RecordId::of(b"done")).expect("it is the last");
+    let is_full = |error: AppendError<Infallible>| {
+        assert!(matches!(error, AppendError::Limit { quota: Quota::Ids, max: 3, .. }), "{error}");
+        assert!(error.to_string().contains("ids_max"), "{error}");
+    };
+    is_full(append(2).expect_err("it is one too many"));
+    is_full(file.note_done(RecordId::of(b"more")).expect_err("it is one too many"));
+    assert!(append(1).expect("it is known").repeated);
+    file.note_done(RecordId::of(b"done")).expect("it is known");
+    file.append(b"without", unguarded).expect("it needs no id");
+    assert_eq!(machine.read(OUT).as_deref(), Some(&b"x\nx\nwithout\n"[..]));
+    assert_eq!(FileSpec::new(OUT, Format::Lines, "a test").ids_max, IDS_PER_FILE_MAX);
 }
 
 /// What was set aside ahead of a file was taken from the reserve, and each file had an allowance of its own, so that several
