@@ -15,7 +15,7 @@ Exit codes (of several files, the highest):
   0    whole
   1    the last record has no end; opening the file for appending moves it to FILE.torn
   3    damaged, or in doubt: opening the file would be refused, or readers stumble on it
-  2    wrong usage, not a regular file, or not of this format
+  2    wrong usage, not a regular file, not of this format, or on a file system that needs --allow-remote
   66   there is no such file
   74   the system refused something
   75   another host is writing the file";
