@@ -10,7 +10,8 @@ use lockkeeper_journal::inspect::{self, CheckReport, CheckpointFound, IdsRepaire
 use lockkeeper_journal::os_lock::{Note, OsLockError};
 use lockkeeper_journal::storage::{Access, Disk, LocalDisk, Lock, Status, Storage};
 use lockkeeper_journal::{
-    AppendFile, AppendOptions, CheckpointUse, FaultKind, FileSpec, Format, FormatKind, OpenError, RecordId, unguarded,
+    AppendFile, AppendOptions, CheckpointUse, FaultKind, FileSpec, Format, FormatKind, OpenError, RecordId, Torn,
+    unguarded,
 };
 use tempfile::{TempDir, tempdir};
 
@@ -78,6 +79,13 @@ fn everything(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     all
 }
 
+/// What is kept of what was cut.
+fn piece(cut: &Torn, bytes: &[u8]) -> Vec<u8> {
+    let Torn { offset, bytes: length, reason, .. } = cut;
+    let line = format!("lockkeeper-torn 1 offset {offset} length {length} reason {reason}\n");
+    [line.as_bytes(), bytes, b"\n"].concat()
+}
+
 #[test]
 fn a_whole_file_of_every_format_is_whole_and_its_records_are_counted() {
     let formats = [
@@ -136,7 +144,7 @@ fn a_torn_end_of_ours_is_torn_and_a_repair_cuts_what_opening_would() {
         let repaired = repair(&path, &plain()).unwrap();
         let cut = repaired.torn.expect("something was cut");
         assert_eq!((cut.offset, cut.bytes), (whole.len() as u64, torn.len() as u64));
-        assert_eq!(fs::read(&cut.saved_to).unwrap(), torn);
+        assert_eq!(fs::read(&cut.saved_to).unwrap(), piece(&cut, torn));
         assert_eq!(fs::read(&path).unwrap(), whole);
         assert_eq!((repaired.bytes, repaired.records), (report.whole_bytes, report.records));
         assert_eq!(checked(&path).verdict(), Verdict::Whole);
@@ -158,7 +166,8 @@ fn a_torn_end_of_others_is_damage_and_is_cut_only_where_that_was_asked_for() {
     assert_eq!(fs::read(&path).unwrap(), b"whole\nhalf");
 
     let cut = repair(&path, &cut()).unwrap().torn.expect("something was cut");
-    assert_eq!((fs::read(&path).unwrap(), fs::read(cut.saved_to).unwrap()), (b"whole\n".to_vec(), b"half".to_vec()));
+    assert_eq!(fs::read(&path).unwrap(), b"whole\n");
+    assert_eq!(fs::read(&cut.saved_to).unwrap(), piece(&cut, b"half"));
     ours(&path, &Format::Lines, &["more"]);
 }
 
@@ -182,7 +191,8 @@ fn a_flipped_bit_in_a_frame_is_damage_that_only_a_cut_gets_rid_of() {
 
     let repaired = repair(&path, &cut()).unwrap();
     assert_eq!((repaired.bytes, repaired.records), (second as u64, 1));
-    assert_eq!(fs::read(beside(&path, ".torn")).unwrap(), &bytes[second..]);
+    let cut = repaired.torn.expect("something was cut");
+    assert_eq!(fs::read(beside(&path, ".torn")).unwrap(), piece(&cut, &bytes[second..]));
     assert_eq!(checked(&path).verdict(), Verdict::Whole);
     ours(&path, &Format::Framed, &["two again"]);
     let report = checked(&path);
@@ -518,7 +528,8 @@ fn after_a_failed_sync_what_the_disk_lost_keeps_the_latch_and_a_repair_keeps_the
     let repaired = inspect::repair(&disk, &path, &plain(), |_, _| {}).unwrap();
     assert_eq!((repaired.bytes, repaired.records), (8, 2));
     assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\n");
-    assert_eq!(fs::read(beside(&path, ".torn")).unwrap(), b"three\n");
+    let cut = repaired.torn.expect("something was cut");
+    assert_eq!(fs::read(beside(&path, ".torn")).unwrap(), piece(&cut, b"three\n"));
     faulty.lost_from.store(u64::MAX, Ordering::Relaxed);
     let (_file, report) = AppendFile::open_on(&disk, &spec(&path, &Format::Lines)).unwrap();
     assert_eq!(report.records_before, 2);
@@ -543,7 +554,8 @@ fn zeros_after_a_power_cut_are_a_torn_end_and_without_one_are_damage() {
     assert_eq!((report.verdict(), report.whole_bytes), (Verdict::Torn, 8), "{report:?}");
     let repaired = inspect::repair(&disk, &path, &plain(), |_, _| {}).unwrap();
     assert_eq!((repaired.bytes, repaired.records), (8, 2));
-    assert_eq!(fs::read(beside(&path, ".torn")).unwrap(), b"th\0\0\0\0");
+    let cut = repaired.torn.expect("something was cut");
+    assert_eq!(fs::read(beside(&path, ".torn")).unwrap(), piece(&cut, b"th\0\0\0\0"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lockkeeper_journal::{
     AppendError, AppendFile, AppendOptions, Change, CheckpointUse, FileSpec, Format, IfExists, InvalidRecord,
-    OpenError, OpenReport, Parents, RecordId, unguarded,
+    OpenError, OpenReport, Parents, RecordId, Torn, unguarded,
 };
 use tempfile::{TempDir, tempdir};
 
@@ -176,6 +176,13 @@ fn a_torn_csv_row_of_any_length_is_saved_cut_and_reported() {
     }
 }
 
+/// What is kept of a torn end.
+fn piece(report: &Torn, bytes: &[u8]) -> Vec<u8> {
+    let Torn { offset, bytes: length, reason, .. } = report;
+    let line = format!("lockkeeper-torn 1 offset {offset} length {length} reason {reason}\n");
+    [line.as_bytes(), bytes, b"\n"].concat()
+}
+
 fn check_repair(path: &Path, format: &Format, whole: &[u8], torn: &[u8]) {
     let torn_path = path.with_extension("csv.torn");
     let (file, report) = open(path, format).unwrap();
@@ -186,7 +193,7 @@ fn check_repair(path: &Path, format: &Format, whole: &[u8], torn: &[u8]) {
         Some(report) => {
             assert_eq!(report.bytes, torn.len() as u64);
             assert_eq!(report.saved_to, torn_path);
-            assert_eq!(fs::read(&torn_path).unwrap(), torn);
+            assert_eq!(fs::read(&torn_path).unwrap(), piece(&report, torn));
         }
     }
     file.append(b"1,2,3", unguarded).unwrap();
@@ -210,14 +217,31 @@ fn a_torn_header_is_cut_and_written_anew() {
 #[test]
 fn torn_bytes_of_several_runs_are_kept_one_behind_the_other() {
     let (_directory, path) = directory();
-    for torn in ["first", "second"] {
+    let mut pieces = Vec::new();
+    // One that looks as if the next piece began in it.
+    for torn in [&b"first"[..], b"\xfflockkeeper-torn 1 offset 0 length 1 reason none", b"\xff"] {
         ours(&path, &Format::Lines, &[b"whole"]);
-        push(&path, torn.as_bytes());
+        push(&path, torn);
         let (_file, report) = open(&path, &Format::Lines).unwrap();
-        assert_eq!(report.torn.unwrap().bytes, torn.len() as u64);
+        pieces.push((report.torn.unwrap(), torn));
     }
-    assert_eq!(fs::read_to_string(path.with_extension("csv.torn")).unwrap(), "firstsecond");
-    assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nwhole\n");
+    let kept = fs::read(path.with_extension("csv.torn")).unwrap();
+    assert_eq!(kept, pieces.iter().map(|(report, torn)| piece(report, torn)).collect::<Vec<_>>().concat());
+    // As somebody gets them back: a line, as many bytes as it says, a newline.
+    let mut rest = &kept[..];
+    for (report, torn) in &pieces {
+        let end = rest.iter().position(|&byte| byte == b'\n').unwrap();
+        let words: Vec<_> = str::from_utf8(&rest[..end]).unwrap().splitn(8, ' ').collect();
+        let ["lockkeeper-torn", "1", "offset", offset, "length", length, "reason", reason] = words[..] else {
+            panic!("{words:?}")
+        };
+        assert_eq!((offset.parse(), reason), (Ok(report.offset), report.reason.as_str()));
+        let (bytes, more) = rest[end + 1..].split_at(length.parse().unwrap());
+        assert_eq!(bytes, *torn);
+        rest = more.strip_prefix(b"\n").unwrap();
+    }
+    assert_eq!(rest, b"");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "whole\nwhole\nwhole\n");
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use lockkeeper_journal::{
-    AppendError, AppendFile, Appended, FileSpec, Format, FormatKind, FrameInfo, InvalidRecord, Reader, Tail, unguarded,
+    AppendError, AppendFile, Appended, FileSpec, Format, FormatKind, FrameInfo, InvalidRecord, Reader, Tail, Torn, unguarded,
 };
+
+use crate::memory::Memory;
 
 /// The file of all targets.
 pub fn path() -> PathBuf {
@@ -19,6 +21,26 @@ pub fn beside(ending: &str) -> PathBuf {
     let mut name = OsString::from(path());
     name.push(ending);
     PathBuf::from(name)
+}
+
+/// What was cut is in the file of torn bytes, behind what was there `before`, and a line says where it was.
+pub fn is_kept(memory: &Memory, torn: Option<&Torn>, before: &[u8], cut: &[u8]) {
+    let now = memory.read(&beside(".torn")).unwrap_or_default();
+    let Some(Torn { offset, bytes, reason, .. }) = torn else {
+        assert_eq!((now.as_slice(), cut), (before, &b""[..]), "nothing was cut");
+        return;
+    };
+    let start = format!("lockkeeper-torn 1 offset {offset} length {bytes} reason ");
+    let piece = [start.as_bytes(), reason.as_bytes(), b"\n", cut, b"\n"].concat();
+    let newline = if before.last().is_none_or(|last| *last == b'\n') { &b""[..] } else { b"\n" };
+    if now == before {
+        // A repair that died before it could cut has saved it, for whatever reason.
+        let line = now.strip_suffix(&[b"\n", cut, b"\n"].concat()[..]).expect("what is cut is kept");
+        let line = line.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        assert!(line.starts_with(start.as_bytes()), "a line says where it was");
+    } else {
+        assert_eq!(now, [before, newline, &piece].concat(), "what is cut is kept");
+    }
 }
 
 /// How it is opened.

@@ -4,7 +4,7 @@
 use arbitrary::Arbitrary;
 use lockkeeper_journal::{AppendFile, Format, FormatKind, OpenReport, inspect};
 
-use crate::files::{append_one, beside, ours, path, plain, read_all, spec};
+use crate::files::{append_one, beside, is_kept, ours, path, plain, read_all, spec};
 use crate::made::{self, Entry, Mark, Mend, Slot};
 use crate::memory::{FIRST_INODE, Memory};
 
@@ -255,12 +255,8 @@ impl Directory {
             assert!(self.data.starts_with(&now), "what is kept is not changed");
         }
         let kept = usize::try_from(report.bytes_before).expect("it is in memory");
-        let mut saved = self.torn.clone().unwrap_or_default();
-        let cut = &self.data[kept..];
-        if !saved.ends_with(cut) {
-            saved.extend_from_slice(cut);
-        }
-        assert_eq!(memory.read(&beside(".torn")).unwrap_or_default(), saved, "what is cut is kept");
+        let before = self.torn.as_deref().unwrap_or_default();
+        is_kept(memory, report.torn.as_ref(), before, &self.data[kept..]);
         // A checkpoint that lies about where records end is believed; its checksum is there for that.
         if !matches!(self.checkpoint, Checkpoint::Slots(..)) {
             let contents = read_all(kind, &now, None, usize::MAX);

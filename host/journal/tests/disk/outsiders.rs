@@ -673,13 +673,17 @@ fn a_repair_without_room_for_the_torn_bytes_changes_neither_file() {
     machine.put(TORN, b"older");
     machine.append(OUT, b" end");
     let before = machine.read(OUT);
+    let before_len = before.as_ref().map_or(0, Vec::len);
     machine.inject(Fault::torn(2, Errno::NOSPC).on(&[Kind::Append]).of(".torn"));
     let error = open(&machine, LINES).expect_err("there is no room");
     assert!(matches!(error, OpenError::Repair { .. }), "{error}");
     assert_eq!((machine.read(OUT), machine.read(TORN).as_deref()), (before, Some(&b"older"[..])));
+    let offset = before_len - 8;
     let (_, report) = open(&machine, LINES).expect("there is room now");
     assert_eq!(report.torn.map(|torn| torn.bytes), Some(8));
-    assert_eq!(machine.read(TORN).as_deref(), Some(&b"oldertorn end"[..]));
+    let expected =
+        format!("older\nlockkeeper-torn 1 offset {offset} length 8 reason a record without its end\ntorn end\n");
+    assert_eq!(machine.read(TORN).as_deref(), Some(expected.as_bytes()));
 }
 
 #[test]

@@ -109,6 +109,8 @@ impl Map {
         self.check(&job)?;
         for file in &mut job.files {
             file.file.ids = true;
+            // No guest invents them: there is one for each input.
+            file.file.ids_max = u64::MAX;
         }
         let mut common = self.grants.process(&job)?;
         if let Some(max) = self.max_held_back {
