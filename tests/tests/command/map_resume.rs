@@ -211,7 +211,7 @@ fn with_keep_order_inputs_that_fail_hold_up_nobody_and_leave_nothing() {
     assert_eq!(place.read("out.csv"), rows(&[("a", 1), ("b", 2), ("c", 1), ("d", 1)]));
 
     // What failed comes last if it is done after all, and that is said.
-    let flags = ["--resume", "-k", "--env", "KEY=1", "--timeout", "100ms"];
+    let flags = ["--resume", "-k", "--env", "KEY=1", "--timeout", "2s"];
     let resumed = map(&place, &[&flags[..], &scripts.map(|(name, _)| name)].concat());
     resumed
         .assert_code(2)
