@@ -235,9 +235,9 @@ mod tests {
     fn who_wants_the_bytes_gets_them_as_they_were_written_and_no_more_than_the_limit() {
         let (sink, seen) = collector();
         let (tee, pieces) = collector();
-        let lines = Lines::new(Stream::Stdout, sink, Budget::new(7)).teed(Some(tee));
-        lines.push(b"one\nt");
-        lines.push(b"wo, cut");
+        let lines = Collected::in_lines(Stream::Stdout, sink, Budget::new(7), None).teed(tee);
+        lines.push(b"one\nt").expect("a sink takes it");
+        lines.push(b"wo, cut").expect("a sink takes it");
         lines.finish();
         assert_eq!(*lock(&pieces), ["one\nt", "wo"]);
         assert_eq!(*lock(&seen), ["one", "two"]);
