@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    ByteSize, CheckpointUse, CommitOrder, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, Process,
-    ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
+    ByteSize, CheckpointUse, CommitOrder, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport,
+    Process, ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -196,7 +196,8 @@ impl Session {
 
     /// Says that what is in the files cannot be gone on with any more, for who has left `--resume` away.
     fn tell_what_is_forgotten(&self, job: &Job, series: &Series) {
-        let known = |(name, report): (&Name, &OpenReport)| Some((name.clone(), report.ids?.known)).filter(|(_, n)| *n > 0);
+        let known =
+            |(name, report): (&Name, &OpenReport)| Some((name.clone(), report.ids?.known)).filter(|(_, n)| *n > 0);
         for (file, known) in job.reports().filter_map(known).filter(|_| series.begin == Begin::Anew) {
             self.output.say(&format!(
                 "file {file}: a new series begins, and the ids of {known} earlier commits are forgotten; --resume goes on with them"

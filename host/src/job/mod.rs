@@ -156,8 +156,8 @@ impl Job {
         check_streams(&name, spec, &files)?;
         // A call brings in no more than it may bring out.
         wasi.max_random_size(spec.limits.call_bytes_max as u64);
-        let output = connect(spec, &mut wasi)
-            .map_err(|source| SpawnError::StreamFile { process: name.clone(), source })?;
+        let output =
+            connect(spec, &mut wasi).map_err(|source| SpawnError::StreamFile { process: name.clone(), source })?;
         let identity = Identity { id, rank: spec.rank, count: spec.count.max(1), name: name.clone() };
         let home = spec.locks.first().and_then(|lock| rights.locks.get(lock.as_str())).map(|lock| lock.id);
         let control = Arc::<Control>::default();

@@ -31,5 +31,5 @@ pub use output::{LineSink, Stream};
 pub(crate) use run::{Prepared, run};
 pub use spec::{Access, Commit, DirGrant, Placement, ProcessSpec};
 pub(crate) use state::{Identity, ProcessState};
-pub use stdio::{StandardStream, Stdio, StreamFileError};
 pub(crate) use stdio::{Output, connect};
+pub use stdio::{StandardStream, Stdio, StreamFileError};
