@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use lockkeeper::manifest::{
-    COUNT_MAX, check_cpu_share, check_max_hold, check_output_rate, expand, format_of, parse_dir, parse_time, unknown_word,
+    COUNT_MAX, check_cpu_share, check_max_hold, check_output_rate, expand, format_of, parse_dir, parse_time,
+    unknown_word,
 };
 use lockkeeper::{
-    AfterDeath, AppendSpec, ByteSize, Clocks, DirGrant, Durability, FileSpec, Format, IfExists, JobSpec, Limits, LockConfig,
-    LockKind, LockLimits, LockSpec, Name, Parents, ProcessSpec, Random,
+    AfterDeath, AppendSpec, ByteSize, Clocks, DirGrant, Durability, FileSpec, Format, IfExists, JobSpec, Limits,
+    LockConfig, LockKind, LockLimits, LockSpec, Name, Parents, ProcessSpec, Random,
 };
 
 use super::{environment, primitives};

@@ -36,11 +36,7 @@ pub(super) fn check_dirs(
 
 /// Refuses to make a standard stream of an append file: emptying it would cost what is in it, and what the process prints is
 /// no record.
-pub(super) fn check_streams(
-    process: &Arc<str>,
-    spec: &ProcessSpec,
-    files: &[(&str, &Path)],
-) -> Result<(), SpawnError> {
+pub(super) fn check_streams(process: &Arc<str>, spec: &ProcessSpec, files: &[(&str, &Path)]) -> Result<(), SpawnError> {
     for stream in [&spec.stdout, &spec.stderr].into_iter().flatten() {
         let real = real_path(stream);
         if let Some((file, _)) = files.iter().find(|(_, path)| real_path(path) == real) {

@@ -108,7 +108,8 @@ pub fn unknown_word(kind: &str, unknown: &str, known: &[&str]) -> String {
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |other: &str| {
         let one_slip = strsim::damerau_levenshtein(word, other) == 1;
-        if one_slip { 1.0 } else { strsim::jaro_winkler(word, other) }
+        // Among words that are one slip away the one that begins like it: `lock` and not `clocks` for `locks`.
+        strsim::jaro_winkler(word, other) + f64::from(u8::from(one_slip))
     };
     known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|other| likeness(other) > 0.7)
 }

@@ -83,7 +83,11 @@ enum Target {
 
 /// How a failed write is told to a program.
 pub(super) fn stream_error(error: io::Error) -> StreamError {
-    if error.kind() == io::ErrorKind::BrokenPipe { StreamError::Closed } else { StreamError::LastOperationFailed(error.into()) }
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        StreamError::Closed
+    } else {
+        StreamError::LastOperationFailed(error.into())
+    }
 }
 
 impl Collected {
@@ -191,7 +195,8 @@ impl OutputStream for Collected {
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
         let Some(rate) = &self.rate else { return Ok(WRITE_BYTES_MAX) };
-        self.permit = usize::try_from(rate.left(Instant::now())).map_or(WRITE_BYTES_MAX, |left| left.min(WRITE_BYTES_MAX));
+        self.permit =
+            usize::try_from(rate.left(Instant::now())).map_or(WRITE_BYTES_MAX, |left| left.min(WRITE_BYTES_MAX));
         Ok(self.permit)
     }
 }

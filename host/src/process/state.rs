@@ -100,7 +100,9 @@ impl ProcessState {
     ) -> Self {
         let (limits, commit) = (&spec.limits, spec.commit);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(WASI_ENTRIES_MAX + (limits.handles_max as usize).saturating_add(limits.open_files_max as usize));
+        table.set_max_capacity(
+            WASI_ENTRIES_MAX + (limits.handles_max as usize).saturating_add(limits.open_files_max as usize),
+        );
         let held_back = match commit {
             Commit::EachRecord => None,
             Commit::AtEnd => Some(HeldBack::new(spec)),

@@ -64,7 +64,8 @@ impl Text {
             text.extend(chunk.valid().chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')));
             rest += chunk.valid().len();
             let at_end = rest + chunk.invalid().len() == self.begun.len();
-            if chunk.invalid().is_empty() || at_end && str::from_utf8(chunk.invalid()).is_err_and(|e| e.error_len().is_none())
+            if chunk.invalid().is_empty()
+                || at_end && str::from_utf8(chunk.invalid()).is_err_and(|e| e.error_len().is_none())
             {
                 break;
             }

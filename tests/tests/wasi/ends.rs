@@ -4,9 +4,9 @@ use crate::case::{Kind, case};
 
 #[test]
 pub(crate) fn arguments_arrive_in_order() {
-    case("arguments_arrive_in_order").args(["a", "b c", "", "ü\n", "--x=1"]).prints(
-        "\"a\"\n\"b c\"\n\"\"\n\"ü\\n\"\n\"--x=1\"\n",
-    );
+    case("arguments_arrive_in_order")
+        .args(["a", "b c", "", "ü\n", "--x=1"])
+        .prints("\"a\"\n\"b c\"\n\"\"\n\"ü\\n\"\n\"--x=1\"\n");
 }
 
 #[test]
@@ -61,7 +61,9 @@ pub(crate) fn exit_is_the_status() {
             assert_eq!((ended.code, ended.out()), (1, ""), "{kind:?}, {status}:\n{ended}");
             match kind {
                 Kind::Component => assert_eq!(ended.err(), ""),
-                Kind::Module => _ = ended.assert_says(&["error: cli_wasi exited with status", "which WASI 0.1 does not have"]),
+                Kind::Module => {
+                    _ = ended.assert_says(&["error: cli_wasi exited with status", "which WASI 0.1 does not have"])
+                }
             }
         });
     }
@@ -75,7 +77,11 @@ pub(crate) fn exit_ends_at_once() {
 #[test]
 pub(crate) fn panic_is_told_and_traps() {
     case("panic_is_told_and_traps").each(|_, ended| {
-        ended.assert_code(134).assert_says(&["panicked at", "as it was told to", "wasm `unreachable` instruction executed"]);
+        ended.assert_code(134).assert_says(&[
+            "panicked at",
+            "as it was told to",
+            "wasm `unreachable` instruction executed",
+        ]);
     });
 }
 

@@ -49,9 +49,9 @@ pub(crate) fn seeking_before_the_start_is_refused() {
 
 #[test]
 pub(crate) fn metadata_tells_length_and_kind() {
-    case("metadata_tells_length_and_kind").dir().prints(
-        "/d/file: file true, directory false, 10 bytes\n/d: file false, directory true, 0 bytes\nnew: true\n",
-    );
+    case("metadata_tells_length_and_kind")
+        .dir()
+        .prints("/d/file: file true, directory false, 10 bytes\n/d: file false, directory true, 0 bytes\nnew: true\n");
 }
 
 #[test]

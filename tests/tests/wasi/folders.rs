@@ -26,9 +26,7 @@ pub(crate) fn removing_a_directory_as_a_file_is_refused() {
 
 #[test]
 pub(crate) fn directory_is_listed_with_kinds() {
-    case("directory_is_listed_with_kinds")
-        .dir()
-        .prints("[(\"dir\", true), (\"file\", false), (\"ünï\", false)]\n");
+    case("directory_is_listed_with_kinds").dir().prints("[(\"dir\", true), (\"file\", false), (\"ünï\", false)]\n");
 }
 
 #[test]

@@ -4,8 +4,7 @@ use crate::TESTS;
 use crate::case::{Kind, case};
 use crate::support::{Place, end, guest, guest_p1};
 
-const NOTHING: [&str; 8] =
-    ["--random", "none", "--clocks", "none", "--max-open-files", "0", "--max-handles", "0"];
+const NOTHING: [&str; 8] = ["--random", "none", "--clocks", "none", "--max-open-files", "0", "--max-handles", "0"];
 
 /// Every program here imports all of WASI that its standard library knows: files, sockets, clocks, random bytes.
 #[test]

@@ -24,14 +24,17 @@ fn module_with(flags: &[&str], imports: &[(&str, &str)], body: &str) -> Ended {
         .iter()
         .map(|(name, ty)| format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func ${name} {ty}))\n"))
         .collect();
-    run_with(flags, &format!(
-        r#"(module
+    run_with(
+        flags,
+        &format!(
+            r#"(module
             {imports}
             (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
             (memory (export "memory") 1)
             (data (i32.const 64) "\00\01\00\00\04\00\00\00")
             (func (export "_start") (call $proc_exit {body})))"#
-    ))
+        ),
+    )
 }
 
 /// A component whose `run` is `body`, with `exit` and `exit-with-code` of `wasi:cli/exit`.
@@ -130,10 +133,14 @@ fn component_without_a_number_exits_well_or_badly() {
 fn coarse_clocks_are_coarse() {
     let (res, time) = ("(param i32 i32) (result i32)", "(param i32 i64 i32) (result i32)");
     for clock in [0, 1] {
-        let body = format!("(call $clock_res_get (i32.const {clock}) (i32.const 0)) (i64.ne (i64.load (i32.const 0)) (i64.const 1000000)) (i32.add)");
+        let body = format!(
+            "(call $clock_res_get (i32.const {clock}) (i32.const 0)) (i64.ne (i64.load (i32.const 0)) (i64.const 1000000)) (i32.add)"
+        );
         let body = format!("(block (result i32) {body})");
         assert_ends(&module_with(&["--clocks", "coarse"], &[("clock_res_get", res)], &body), 0);
-        let body = format!("(call $clock_time_get (i32.const {clock}) (i64.const 0) (i32.const 0)) (i64.ne (i64.rem_u (i64.load (i32.const 0)) (i64.const 1000000)) (i64.const 0)) (i32.add)");
+        let body = format!(
+            "(call $clock_time_get (i32.const {clock}) (i64.const 0) (i32.const 0)) (i64.ne (i64.rem_u (i64.load (i32.const 0)) (i64.const 1000000)) (i64.const 0)) (i32.add)"
+        );
         let body = format!("(block (result i32) {body})");
         assert_ends(&module_with(&["--clocks", "coarse"], &[("clock_time_get", time)], &body), 0);
     }

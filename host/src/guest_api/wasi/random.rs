@@ -7,7 +7,7 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::random::WasiRandomCtx;
 
 use super::NotGranted;
-use crate::process::{Random, ProcessState};
+use crate::process::{ProcessState, Random};
 
 const NONE: NotGranted = NotGranted { what: "random bytes (`random = \"none\"`, --random none)" };
 
