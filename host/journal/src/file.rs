@@ -103,6 +103,8 @@ pub fn unguarded() -> Result<Option<u64>, Infallible> {
 /// Not promised:
 /// * that a batch in a text format stays whole through power loss: whole records of its beginning may remain, unless it was
 ///   synced (through the death of the host it does, and in a framed file through both);
+/// * that a record which was refused, because its write had failed, stays away through power loss before the next append: it
+///   may be there then, whole;
 /// * that a process which does not ask for the lock leaves the file alone. It is found out at the next append that looks
 ///   ([`FileSpec::look_every`]); what was acknowledged between may stand elsewhere in the file than its answer says;
 /// * that a new name of the file is noticed before the next sync, or the next 512 KiB: records follow it until then;
