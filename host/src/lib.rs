@@ -78,8 +78,8 @@ pub use lockkeeper_locks::{
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use observe::Outcome;
 pub use process::{
-    Access, Clocks, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputContent, InputError, Limits, LineSink, NamedSink,
-    Placement, Process, ProcessSpec, Random, StandardStream, Stdio, Stream, StreamFileError, UnknownGrant,
+    Access, Clocks, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputContent, InputError, Limits, LineSink,
+    NamedSink, Placement, Process, ProcessSpec, Random, StandardStream, Stdio, Stream, StreamFileError, UnknownGrant,
 };
 pub use program::{Import, Inspection, Program, ProgramError};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};

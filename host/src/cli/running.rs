@@ -466,11 +466,13 @@ fn can_be_tried_again(outcome: &Outcome) -> bool {
         Outcome::Returned | Outcome::Exited { code: 0 } | Outcome::ShutDown | Outcome::Stalled => false,
         Outcome::Failed
         | Outcome::Exited { .. }
+        | Outcome::StatusOutOfRange { .. }
         | Outcome::Trapped { .. }
         | Outcome::StackOverflow
         | Outcome::OutOfMemory { .. }
         | Outcome::TimedOut { .. }
         | Outcome::Killed
+        | Outcome::Orphaned
         | Outcome::HostFault { .. } => true,
     }
 }

@@ -187,9 +187,9 @@ impl From<&Outcome> for wit::Outcome {
             Outcome::OutOfMemory { .. } => Self::Limit(types::LimitKind::Memory),
             Outcome::TimedOut { .. } => Self::Limit(types::LimitKind::Time),
             Outcome::Killed | Outcome::Orphaned => Self::Killed,
-            Outcome::StatusOutOfRange { .. }
-            | Outcome::Stalled
-            | Outcome::ShutDown | Outcome::HostFault { .. } => Self::Other(outcome.to_string()),
+            Outcome::StatusOutOfRange { .. } | Outcome::Stalled | Outcome::ShutDown | Outcome::HostFault { .. } => {
+                Self::Other(outcome.to_string())
+            }
         }
     }
 }

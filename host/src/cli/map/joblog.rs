@@ -127,11 +127,12 @@ fn exitval(outcome: &Outcome) -> u8 {
 /// The signal column: processes know no signals, but scripts that read the log do.
 fn signal(outcome: &Outcome) -> u8 {
     match outcome {
-        Outcome::Killed => 9,
+        Outcome::Killed | Outcome::Orphaned => 9,
         Outcome::ShutDown => 15,
         Outcome::Returned
         | Outcome::Failed
         | Outcome::Exited { .. }
+        | Outcome::StatusOutOfRange { .. }
         | Outcome::Trapped { .. }
         | Outcome::StackOverflow
         | Outcome::OutOfMemory { .. }

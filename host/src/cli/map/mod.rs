@@ -182,7 +182,9 @@ impl Map {
             }
         }
         if !self.grants.programs()?.is_empty() || self.grants.starts_itself() {
-            bail!("--program goes with run: map settles what a process has done when it ends, and would not wait for its children");
+            bail!(
+                "--program goes with run: map settles what a process has done when it ends, and would not wait for its children"
+            );
         }
         if self.max_held_back.is_some() && job.files.is_empty() {
             bail!("--max-held-back: nothing is held back without append files; add --append NAME=FILE");
