@@ -250,3 +250,21 @@ fn ids_that_are_lost_and_dropped_from_the_page_cache_are_missed() {
         }
     }
 }
+
+/// A host that dies before it can note that the sync of its repair has failed has left the doubt there beforehand.
+#[test]
+fn a_host_that_dies_with_the_failed_sync_of_its_repair_leaves_the_file_in_doubt() {
+    for flavour in FLAVOURS {
+        let machine = machine();
+        let (file, _) = open_at(&machine, flavour).expect("it can be opened");
+        file.append(&flavour.record(0), unguarded).expect("it can be appended to");
+        machine.kill_all();
+        drop(file);
+        machine.inject(Fault::fail(Errno::IO).on(&[Kind::Sync]).of("/out"));
+        machine.inject(Fault::death(0).on(&[Kind::WriteAt]).of(".checkpoint").nth(2));
+        open_at(&machine, flavour).expect_err("it died");
+        machine.heal();
+        let error = open_at(&machine, flavour).expect_err("the page cache is not believed");
+        assert!(matches!(error, OpenError::NotOnDisk { .. }), "{error}");
+    }
+}
