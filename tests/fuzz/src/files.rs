@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use lockkeeper_journal::{
-    AppendError, AppendFile, Appended, FileSpec, Format, FormatKind, FrameInfo, InvalidRecord, Reader, Tail, Torn, unguarded,
+    AppendError, AppendFile, Appended, FileSpec, Format, FormatKind, FrameInfo, InvalidRecord, Reader, Tail, Torn,
+    unguarded,
 };
 
 use crate::memory::Memory;
