@@ -23,7 +23,9 @@ use crate::name::Name;
 use crate::observe::Kind;
 use crate::process::control::Control;
 use crate::process::family::Berth;
-use crate::process::{Commit, Identity, InputDir, Placement, Prepared, Process, ProcessSpec, ProcessState, connect};
+use crate::process::{
+    Commit, Identity, InputDir, Placement, Prepared, Process, ProcessSpec, ProcessState, Surroundings, connect,
+};
 use crate::program::Program;
 use crate::scope::{Bound, ObjectBudget, ScopedLock};
 use crate::stall::{Stall, Watch};
@@ -301,17 +303,14 @@ impl Shared {
         let may_spawn = !rights.programs.is_empty();
         let household =
             OfProcess { job: self.clone(), parent: may_spawn.then(|| Box::new((program.clone(), spec.clone()))) };
-        let state = ProcessState::new(
-            identity,
-            self.host.scope.clone(),
-            self.host.events.clone(),
-            rights,
-            wasi.build(),
-            spec,
-            self.watch.begin(id, name.clone(), spec.limits.timeout.is_some(), control.stopping()),
-            &control,
-            Box::new(household),
-        );
+        let around = Surroundings {
+            scope: self.host.scope.clone(),
+            events: self.host.events.clone(),
+            seat: self.watch.begin(id, name.clone(), spec.limits.timeout.is_some(), control.stopping()),
+            control: &control,
+            household: Box::new(household),
+        };
+        let state = ProcessState::new(identity, rights, wasi.build(), spec, around);
         let prepared = Prepared {
             program: program.command.clone(),
             state,

@@ -31,6 +31,6 @@ pub use limits::Limits;
 pub use output::{LineSink, Stream};
 pub(crate) use run::{Prepared, run};
 pub use spec::{Access, Commit, DirGrant, Placement, ProcessSpec};
-pub(crate) use state::{Identity, ProcessState};
+pub(crate) use state::{Identity, ProcessState, Surroundings};
 pub use stdio::{NamedSink, StandardStream, Stdio, StreamFileError};
 pub(crate) use stdio::{Output, connect};

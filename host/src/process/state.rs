@@ -55,6 +55,15 @@ impl Denials {
     }
 }
 
+/// What a process is put into.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) scope: Arc<ProcessScope>,
+    pub(crate) events: Events,
+    pub(crate) seat: Arc<Seat>,
+    pub(crate) control: &'a Control,
+    pub(crate) household: Box<dyn Household>,
+}
+
 /// What the engine keeps for one process: the state behind every call that it makes.
 pub(crate) struct ProcessState {
     pub(crate) identity: Identity,
@@ -89,15 +98,12 @@ const WASI_ENTRIES_MAX: usize = 512;
 impl ProcessState {
     pub(crate) fn new(
         identity: Identity,
-        scope: Arc<ProcessScope>,
-        events: Events,
         rights: Rights,
         wasi: WasiCtx,
         spec: &ProcessSpec,
-        seat: Arc<Seat>,
-        control: &Control,
-        household: Box<dyn Household>,
+        around: Surroundings<'_>,
     ) -> Self {
+        let Surroundings { scope, events, seat, control, household } = around;
         let (limits, commit) = (&spec.limits, spec.commit);
         let mut table = ResourceTable::new();
         table.set_max_capacity(

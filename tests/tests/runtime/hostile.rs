@@ -197,13 +197,16 @@ fn ends_inside_a_call(call: &str, body: &str) -> String {
     )
 }
 
+/// Whether a process ended as it was to.
+type Ended = fn(&Outcome) -> bool;
+
 /// The host is in the middle of its answer then: nothing of that may be left, and the host itself goes on.
 #[test]
 fn who_ends_inside_a_call_of_the_host_ends_alone() {
     let host = TestHost::with_shards(1);
     let job = host.job(&["a"]);
     let good = host.program("lock_append");
-    let bodies: [(&str, fn(&Outcome) -> bool); 6] = [
+    let bodies: [(&str, Ended); 6] = [
         ("unreachable", |outcome| matches!(outcome, Outcome::Trapped { .. })),
         ("(loop $forever (br $forever)) unreachable", |outcome| matches!(outcome, Outcome::TimedOut { .. })),
         ("(i32.const -1)", |outcome| matches!(outcome, Outcome::Trapped { .. })),

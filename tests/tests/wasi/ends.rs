@@ -62,7 +62,7 @@ pub(crate) fn exit_is_the_status() {
             match kind {
                 Kind::Component => assert_eq!(ended.err(), ""),
                 Kind::Module => {
-                    _ = ended.assert_says(&["error: cli_wasi exited with status", "which WASI 0.1 does not have"])
+                    _ = ended.assert_says(&["error: cli_wasi exited with status", "which WASI 0.1 does not have"]);
                 }
             }
         });

@@ -77,7 +77,7 @@ fn child(role: &str, words: &[&str]) -> Result<ExitCode> {
         "echoes" => {
             let queue = Queue::open(words[0])?;
             queue.put(words[1..].join(" ").as_bytes())?;
-            queue.put(&process::start_data())?;
+            queue.put(process::start_data())?;
             queue.put(std::env::var("SEEN").unwrap_or_default().as_bytes())?;
         }
         "says_who" => {
