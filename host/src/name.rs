@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::ids::ProcessId;
-
 /// The longest name, in bytes. Long enough for `team/job/part`, short enough for a table on a terminal.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -70,8 +68,8 @@ impl Name {
         self.0.starts_with('#')
     }
 
-    /// What the end of a process is called where it is waited for.
-    pub(crate) fn end_of(process: ProcessId) -> Self {
+    /// What the end of the process of this number is called where it is waited for.
+    pub(crate) fn end_of(process: u64) -> Self {
         Self(format!("process/{process}").into())
     }
 

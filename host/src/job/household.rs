@@ -81,7 +81,7 @@ impl Household for OfProcess {
             ..spec.clone()
         };
         let exit = TableKind::Exit { of: id.owner(), since: Instant::now() };
-        let exit = self.job.host.scope.create_unbound(Name::end_of(id), exit, None);
+        let exit = self.job.host.scope.create_unbound(Name::end_of(id.get()), exit, None);
         let origin = Origin { id, parent: Some(parent.id), exit: Some(exit.clone()), berth: Some(berth) };
         let process = Shared::start(&self.job, program, &spec, rights, origin);
         let process = process.map_err(|error| {
