@@ -165,6 +165,8 @@ impl JoblogSpec {
         };
         let mut spec = FileSpec::new(&self.path, format, &self.holder);
         spec.parents = Parents::Create;
+        // Lines are few, and none may go into a file that somebody else has changed.
+        spec.look_every = Duration::ZERO;
         spec.if_exists = match begin {
             Begin::Anew => IfExists::Replace,
             Begin::Resumed | Begin::FailedAgain => IfExists::Append,
