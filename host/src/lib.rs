@@ -43,6 +43,7 @@
 mod bindings;
 mod byte_size;
 mod clock;
+mod engine;
 mod grants;
 mod guest_api;
 mod host;
@@ -60,6 +61,7 @@ mod stall;
 mod turn;
 
 pub use byte_size::{ByteSize, ByteSizeError};
+pub use engine::{Footprint, NoRoom, Profile, StackGuards};
 pub use ids::ProcessId;
 pub use job::{
     AppendSpec, DEPTH_MAX, Job, JobError, JobSpec, LockKind, LockSpec, SeriesError, SpawnError, VALUE_BYTES_MAX,

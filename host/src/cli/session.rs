@@ -1,5 +1,6 @@
 //! One run of the command: the host, its processes, signals, and how it all ends.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    ByteSize, CheckpointUse, CommitOrder, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, Process,
-    ProcessSpec, Program, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
+    ByteSize, CheckpointUse, CommitOrder, Exit, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport,
+    Process, ProcessSpec, Profile, Program, Runtime, RuntimeConfig, SpawnError, Stall, Stdio, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -86,7 +87,9 @@ impl Session {
                 }
             })),
             lock_limits,
+            profile: options.profile(),
             disk: None,
+            ..RuntimeConfig::default()
         };
         Ok(Self { runtime: Arc::new(Runtime::new(config)?), output, tally, stalled, json: options.json })
     }
@@ -106,6 +109,8 @@ impl Session {
         for (_, process) in &plan.processes {
             self.runtime.check(&plan.job, process)?;
         }
+        self.check_room(&plan)?;
+        let profiles = profiles(&plan.processes);
         let started = Instant::now();
         let job = self.runtime.job(plan.job).map_err(with_hint)?;
         for (name, report) in job.reports() {
@@ -164,7 +169,7 @@ impl Session {
             bail!("{why}; nothing was started");
         }
         let ran = Ran { planned, done: found.done.len(), exits: &exits, unstartable: &unstartable };
-        let summary = Summary::new(&job, ran, &self.tally, started.elapsed());
+        let summary = Summary::new(&job, ran, profiles, &self.tally, started.elapsed());
         match plan.view {
             View::Raw => summary.explain_single(&self.output),
             View::Tagged if self.json => self.output.json(&summary),
@@ -195,12 +200,27 @@ impl Session {
 
     /// Says that what is in the files cannot be gone on with any more, for who has left `--resume` away.
     fn tell_what_is_forgotten(&self, job: &Job, series: &Series) {
-        let known = |(name, report): (&Name, &OpenReport)| Some((name.clone(), report.ids?.known)).filter(|(_, n)| *n > 0);
+        let known =
+            |(name, report): (&Name, &OpenReport)| Some((name.clone(), report.ids?.known)).filter(|(_, n)| *n > 0);
         for (file, known) in job.reports().filter_map(known).filter(|_| series.begin == Begin::Anew) {
             self.output.say(&format!(
                 "file {file}: a new series begins, and the ids of {known} earlier commits are forgotten; --resume goes on with them"
             ));
         }
+    }
+
+    /// Refuses a run that cannot fit, before a file is opened and the first process started.
+    fn check_room(&self, plan: &Plan) -> anyhow::Result<()> {
+        for (profile, count) in profiles(&plan.processes) {
+            let of = || plan.processes.iter().filter(|(program, _)| program.profile() == profile);
+            // A directory of its own holds all inputs of a process.
+            let files = |spec: &ProcessSpec| spec.dirs.len() + usize::from(!spec.inputs.is_empty());
+            let files_each = of().map(|(_, spec)| files(spec)).max().unwrap_or_default();
+            if let Some((program, _)) = of().next() {
+                self.runtime.check_room(program, count.min(plan.at_once), files_each)?;
+            }
+        }
+        Ok(())
     }
 
     /// Says what need not run, and what will stand elsewhere than it was asked for.
@@ -230,6 +250,15 @@ impl Session {
         }
         while run.one_ended().await {}
     }
+}
+
+/// How many processes there are of each profile.
+fn profiles(processes: &[(Program, ProcessSpec)]) -> BTreeMap<Profile, usize> {
+    let mut profiles = BTreeMap::new();
+    for (program, _) in processes {
+        *profiles.entry(program.profile()).or_default() += 1;
+    }
+    profiles
 }
 
 /// Refuses a run whose processes would miss something, before a file is opened and the first of them started.

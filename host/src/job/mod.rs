@@ -125,6 +125,8 @@ impl Job {
 
     /// Starts a process. Returns at once; the process runs on its shard.
     pub fn spawn(&self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
+        let stay =
+            program.room.enter().map_err(|source| SpawnError::NoRoom { process: spec.full_name().into(), source })?;
         let id = self.host.next_process();
         let name: Arc<str> = spec.full_name().into();
         let rights = self.rights_of(&name, spec)?;
@@ -166,8 +168,9 @@ impl Job {
             spec,
             self.watch.begin(id, name.clone(), spec.limits.timeout.is_some(), control.stopping()),
         );
-        let prepared = Prepared {
+        let prepared = Box::new(Prepared {
             program: program.command.clone(),
+            stay,
             state,
             control: control.clone(),
             call_bytes_max: spec.limits.call_bytes_max,
@@ -175,7 +178,7 @@ impl Job {
             output,
             inputs,
             watch: self.watch.clone(),
-        };
+        });
         let placement = spec.placement;
         let started = self.host.start(
             |shards| match (placement, home) {

@@ -301,7 +301,9 @@ fn sweep(place: Place, processes: usize, dies_again: bool) {
         }
     }
     let (sites, time) = (died.values().sum::<u64>(), began.elapsed());
-    figure(format_args!("seed {seed}, {place:?}, {sites} sites of {processes} processes in {time:.1?}: {tally}\n{died:?}"));
+    figure(format_args!(
+        "seed {seed}, {place:?}, {sites} sites of {processes} processes in {time:.1?}: {tally}\n{died:?}"
+    ));
 }
 
 #[test]

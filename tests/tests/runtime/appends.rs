@@ -4,7 +4,8 @@ use std::fs::File;
 
 use lockkeeper::observe::{Event, Outcome};
 use lockkeeper::{
-    AppendSpec, Commit, Durability, Format, FormatKind, FrameInfo, Job, Limits, Placement, ProcessSpec, Reader, RecordId,
+    AppendSpec, Commit, Durability, Format, FormatKind, FrameInfo, Job, Limits, Placement, ProcessSpec, Reader,
+    RecordId,
 };
 use lockkeeper_tests::{TestHost, join, log_of, spec};
 
