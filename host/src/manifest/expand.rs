@@ -13,7 +13,7 @@ use crate::process::{Access, DirGrant, Limits, ProcessSpec};
 
 /// The most processes of one `[[process]]`, or of one program. More at once wants another memory profile than this host
 /// has.
-pub const COUNT_MAX: u32 = 10_000;
+pub const COUNT_MAX: u32 = 100_000;
 
 /// A job and the processes that are to run in it.
 #[derive(Debug)]

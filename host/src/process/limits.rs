@@ -46,7 +46,7 @@ impl Default for Limits {
 /// Tables hold references, not bytes; this many elements cost the host 80 MB at worst.
 const TABLE_ELEMENTS_MAX: usize = 10_000_000;
 
-/// Each memory, however small, reserves 4 GiB of the host's addresses, of which there are 128 TiB for all processes.
+/// Each memory of a process with the profile `image` reserves 4 GiB of the host's addresses, of which there are 128 TiB.
 const MEMORIES_MAX: usize = 32;
 
 /// A component of a few modules has a few of each.

@@ -116,7 +116,7 @@ fn map_without_a_file_without_inputs_or_without_a_place_to_run_is_refused() {
     let place = with_inputs(&[("a.txt", 1)]);
     let count = guest("map_count");
     place.run(&["map", &count, "a.txt"]).assert_refused(&["--append NAME=FILE"]);
-    place.run(&map(&count, &["-j", "0", "a.txt"])).assert_refused(&["'0'", "--jobs", "give 1 to 10000"]);
+    place.run(&map(&count, &["-j", "0", "a.txt"])).assert_refused(&["'0'", "--jobs", "give 1 to 100000"]);
     place.run(&map(&count, &[])).assert_code(2).assert_says(&["<INPUT>"]);
     assert!(!place.exists("out.csv"));
 }
