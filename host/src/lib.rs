@@ -61,7 +61,7 @@ mod stall;
 mod turn;
 
 pub use byte_size::{ByteSize, ByteSizeError};
-pub use engine::{Footprint, NoRoom, Profile, StackGuards};
+pub use engine::{Footprint, IMAGE_PROCESSES, NoRoom, Profile, StackGuards};
 pub use ids::ProcessId;
 pub use job::{
     AppendSpec, DEPTH_MAX, Job, JobError, JobSpec, LockKind, LockSpec, SeriesError, SpawnError, VALUE_BYTES_MAX,

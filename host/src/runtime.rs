@@ -28,8 +28,11 @@ pub struct RuntimeConfig {
     pub state_dir: PathBuf,
     /// Limits of the lock table.
     pub lock_limits: lockkeeper_locks::Limits,
-    /// How programs are kept. None: each as [`Footprint::profile`](crate::Footprint::profile) says of it.
+    /// How the processes of programs are kept. None: as [`Profile::Image`] if it is known that they will be few (see
+    /// `expected`), and otherwise by what they begin with: large ones as [`Profile::Image`], others as [`Profile::Dense`].
     pub profile: Option<Profile>,
+    /// How many processes there will be at once, at most. None: not known, so as many as there is room for.
+    pub expected: Option<usize>,
     /// How many processes of [`Profile::Image`] there can be at once, which reserves addresses for each. None: 1,000, or as
     /// many as the system allows.
     pub image_processes: Option<usize>,
@@ -80,6 +83,7 @@ impl Runtime {
             guards: config.stack_guards,
             dense_stack_bytes: config.dense_stack_bytes,
             image_processes: config.image_processes,
+            expected: config.expected,
         }));
         // An engine is made when there is a program for it; the one that was asked for had better be possible.
         if let Some(profile) = config.profile {

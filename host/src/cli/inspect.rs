@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lockkeeper::{ByteSize, Footprint, Runtime, RuntimeConfig};
+use lockkeeper::{ByteSize, Footprint, IMAGE_PROCESSES, Profile, Runtime, RuntimeConfig};
 
 use super::options::HostOptions;
 use super::output::print_line;
@@ -38,7 +38,10 @@ impl Inspect {
         let Footprint { memory_bytes, data_bytes, .. } = inspection.footprint;
         print_line(format_args!(
             "  profile: {} (its memory begins with {}, {} of it data)",
-            inspection.profile,
+            match (profile, inspection.profile) {
+                (None, Profile::Dense) => format!("image up to {IMAGE_PROCESSES} processes at once, dense beyond that"),
+                (_, profile) => profile.to_string(),
+            },
             ByteSize(memory_bytes),
             ByteSize(data_bytes)
         ));

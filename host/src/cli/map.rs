@@ -66,7 +66,9 @@ impl Map {
             common.limits.held_back_bytes_max = max.0;
         }
         let total = self.inputs.len();
-        let session = Session::start(&self.host, self.grants.lock_limits(), total)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = self.jobs.map_or(2 * cores, |jobs| jobs as usize);
+        let session = Session::start(&self.host, self.grants.lock_limits(), total, at_once)?;
         let program = session.load(&self.program)?;
         let processes = self.inputs.iter().zip(0u32..).map(|(input, rank)| {
             let file = input.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -85,8 +87,6 @@ impl Map {
             (program.clone(), spec)
         });
         let mut processes: Vec<_> = processes.collect();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_once = self.jobs.map_or(2 * cores, |jobs| jobs as usize);
         let order = match self.keep_order {
             true => Order::AsGiven { ahead_max: AHEAD_PER_JOB.saturating_mul(at_once as u64) },
             false => Order::AsTheyEnd,

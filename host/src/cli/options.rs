@@ -29,8 +29,8 @@ pub(super) struct HostOptions {
     /// Compile anew, keep nothing
     #[arg(long)]
     no_cache: bool,
-    /// How processes are kept: `dense` for very many small ones, `image` for programs with large data or deep recursion and
-    /// for the fastest code, or `auto`, by what a process of the program begins with [default: auto]
+    /// How processes are kept: `dense` for very many small ones, `image` for the fastest code, large data and deep recursion,
+    /// or `auto`: `image` up to 1000 at once, and beyond that by what a process of the program begins with [default: auto]
     #[arg(long, value_enum, value_name = "PROFILE")]
     profile: Option<ProfileOption>,
     /// One JSON object per event on standard output

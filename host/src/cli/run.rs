@@ -62,7 +62,7 @@ impl Run {
             None | Some(PlacementOption::Home) => Placement::Home,
             Some(PlacementOption::Spread) => Placement::Spread,
         };
-        let session = Session::start(&self.host, self.grants.lock_limits(), count as usize)?;
+        let session = Session::start(&self.host, self.grants.lock_limits(), count as usize, count as usize)?;
         let program = session.load(&self.what)?;
         let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
         let processes = (0..count).map(|rank| {
@@ -89,7 +89,7 @@ impl Run {
         if self.build {
             build::run_all(&manifest)?;
         }
-        let session = Session::start(&self.host, plan.lock_limits, plan.processes.len())?;
+        let session = Session::start(&self.host, plan.lock_limits, plan.processes.len(), plan.processes.len())?;
         let mut programs = HashMap::new();
         let mut processes = Vec::new();
         for planned in plan.processes {

@@ -69,8 +69,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Starts the host. `total` is how many processes will run, for the progress shown.
-    pub(super) fn start(options: &HostOptions, lock_limits: LockLimits, total: usize) -> anyhow::Result<Self> {
+    /// Starts the host. `total` is how many processes will run, for the progress shown, and `at_once` how many at a time.
+    pub(super) fn start(
+        options: &HostOptions,
+        lock_limits: LockLimits,
+        total: usize,
+        at_once: usize,
+    ) -> anyhow::Result<Self> {
         let output = Output::new(options.json, total as u64)?;
         let tally = Arc::<Tally>::default();
         let stalled = Arc::<Notify>::default();
@@ -88,6 +93,7 @@ impl Session {
             })),
             lock_limits,
             profile: options.profile(),
+            expected: Some(at_once),
             disk: None,
             ..RuntimeConfig::default()
         };

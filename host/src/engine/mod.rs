@@ -69,6 +69,8 @@ pub(crate) struct EngineConfig {
     pub(crate) dense_stack_bytes: Option<usize>,
     /// How many processes [`Profile::Image`] has room for. None: [`IMAGE_PROCESSES`].
     pub(crate) image_processes: Option<usize>,
+    /// How many processes there will be at once, if that is known.
+    pub(crate) expected: Option<usize>,
 }
 
 /// The stack of a process in WebAssembly with [`Profile::Dense`]: the default of the engine, so that a program recurses here
@@ -81,9 +83,12 @@ const IMAGE_STACK_BYTES: usize = 2 << 20;
 /// What the host's own functions may use of a stack, below the deepest frame of a program.
 const HOST_STACK_BYTES: usize = 256 << 10;
 
-/// How many processes [`Profile::Image`] has room for unless it is said otherwise. Each takes up to
-/// [`limits::IMAGE_MAPPINGS`] of the 65,530 mappings that Linux allows, and some 8 GiB of its addresses.
-pub(crate) const IMAGE_PROCESSES: usize = 1_000;
+/// How many processes [`Profile::Image`] has room for unless it is said otherwise. Each takes up to eight of the 65,530
+/// mappings that Linux allows, and some 9 GiB of its addresses.
+pub const IMAGE_PROCESSES: usize = 1_000;
+
+/// Room beside the processes that are expected at once: the next one may begin while the last one is still being cleared away.
+const SPARE_PROCESSES: usize = 32;
 
 /// How many processes [`Profile::Dense`] has room for, where nothing else limits them. It costs addresses only.
 pub(crate) const DENSE_PROCESSES_MAX: usize = 1 << 17;
@@ -139,6 +144,23 @@ impl Engines {
         Ok(cell.get_or_init(|| kind))
     }
 
+    /// The engine for a program that begins with this. Few processes have the fastest code whatever the program; where
+    /// there may be many, the program decides.
+    pub(crate) fn fitting(&self, footprint: &Footprint) -> Result<&Kind, EngineError> {
+        if let Some(few) = self.few()
+            && let Ok(kind) = self.get(Profile::Image)
+            && kind.room.processes_max() >= few
+        {
+            return Ok(kind);
+        }
+        self.get(footprint.profile())
+    }
+
+    /// How many processes are expected, if it is known that they fit the pool.
+    fn few(&self) -> Option<usize> {
+        self.config.expected.filter(|expected| (1..=IMAGE_PROCESSES).contains(expected))
+    }
+
     fn cell(&self, profile: Profile) -> &OnceLock<Kind> {
         match profile {
             Profile::Dense => &self.dense,
@@ -174,7 +196,8 @@ impl Engines {
     }
 
     fn image(&self, limits: SystemLimits) -> Result<Kind, EngineError> {
-        let wanted = self.config.image_processes.unwrap_or(IMAGE_PROCESSES);
+        let wanted =
+            self.config.image_processes.or(self.few().map(|few| few + SPARE_PROCESSES)).unwrap_or(IMAGE_PROCESSES);
         let processes = limits.image_processes(wanted)?;
         let mut pool = PoolingAllocationConfig::new();
         let memories = count(processes * IMAGE_MEMORIES);
@@ -211,8 +234,8 @@ impl Engines {
 const IMAGE_TABLES: usize = 4;
 const IMAGE_TABLES_PER_MODULE: u32 = 16;
 
-/// Elements of one such table: functions that are called by address. CPython has 10,000.
-const TABLE_ELEMENTS: usize = 64 << 10;
+/// Elements of one such table: functions that are called by address, of which CPython has 10,000. They cost addresses.
+const TABLE_ELEMENTS: usize = 1 << 20;
 
 /// The tables of functions, globals and types of one instance in the engine.
 const INSTANCE_BYTES_MAX: usize = 4 << 20;

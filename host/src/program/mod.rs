@@ -170,7 +170,10 @@ fn fitting<'a>(
 ) -> Result<(&'a Kind, Footprint), ProgramError> {
     // What is no program fits anywhere: the compiler says what is wrong with it.
     let footprint = wat::parse_bytes(bytes).map(|wasm| Footprint::of(&wasm)).unwrap_or_default();
-    let kind = engines.get(profile.unwrap_or_else(|| footprint.profile()));
+    let kind = match profile {
+        Some(profile) => engines.get(profile),
+        None => engines.fitting(&footprint),
+    };
     let kind =
         kind.map_err(|error: EngineError| ProgramError::Engine { path: path.to_owned(), reason: error.to_string() })?;
     Ok((kind, footprint))
