@@ -108,7 +108,11 @@ fn budget_text(budget: Option<Budget>) -> String {
 
 /// With as many places as it takes to tell it from a budget.
 fn ratio_text(ratio: f64) -> String {
-    if ratio < 0.2 { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
+    match ratio {
+        ..0.01 => format!("{ratio:.5}"),
+        ..0.2 => format!("{ratio:.3}"),
+        _ => format!("{ratio:.2}"),
+    }
 }
 
 fn with_unit(figure: f64, unit: Unit) -> String {

@@ -1,8 +1,14 @@
-//! `once LOCK`: acquires the lock, lets it go, and ends.
+//! `once`: acquires the lock `lock`, lets it go, and ends. Prints nothing, so that it is as small as a program can be that has
+//! Rust's standard library.
 
-use lockkeeper_bench_guests::{Outcome, argument};
+use std::process::ExitCode;
+
 use lockkeeper_guest::Mutex;
 
-fn main() -> Outcome {
-    Ok(Mutex::open(&argument(1, "LOCK")?)?.lock()?.unlock()?)
+fn main() -> ExitCode {
+    let lock = Mutex::open("lock");
+    match lock.and_then(|lock| lock.lock()?.unlock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
