@@ -5,6 +5,8 @@ use lockkeeper::observe::Outcome;
 use lockkeeper::{Job, JobSpec, LockSpec, Process, Profile, Program, StackGuards};
 use lockkeeper_tests::{TestHost, figure, guest, join, spec};
 
+use crate::support::beside_others;
+
 /// What the program asks of the host at its deepest place.
 const CALLS: [&str; 10] =
     ["nothing", "arguments", "random", "clock", "sleep", "print", "lock", "append", "open", "refused"];
@@ -66,6 +68,7 @@ fn every_call_at_every_depth(host: &TestHost, name: &str) {
 
 #[test]
 fn a_stack_overflow_ends_its_process_alone_at_every_stack_size_also_around_host_calls() {
+    let _turn = beside_others();
     for bytes in [64 << 10, 128 << 10, 512 << 10, 2 << 20] {
         let host = TestHost::configured(|config| {
             config.profile = Some(Profile::Dense);
@@ -77,6 +80,7 @@ fn a_stack_overflow_ends_its_process_alone_at_every_stack_size_also_around_host_
 
 #[test]
 fn a_stack_overflow_ends_its_process_alone_with_guards_that_are_mappings() {
+    let _turn = beside_others();
     let host = TestHost::configured(|config| {
         config.profile = Some(Profile::Dense);
         config.stack_guards = StackGuards::Mappings;
@@ -86,6 +90,7 @@ fn a_stack_overflow_ends_its_process_alone_with_guards_that_are_mappings() {
 
 #[test]
 fn a_stack_overflow_ends_its_process_alone_in_the_profile_for_images() {
+    let _turn = beside_others();
     let host = TestHost::configured(|config| config.profile = Some(Profile::Image));
     every_call_at_every_depth(&host, "image");
 }
@@ -122,6 +127,7 @@ fn allocator_that_overflows(calls: u64) -> String {
 /// there is: so a stack has room for that twice.
 #[test]
 fn an_allocator_that_overflows_below_the_deepest_host_call_ends_its_process_alone() {
+    let _turn = beside_others();
     for (profile, bytes) in
         [(Profile::Dense, 64 << 10), (Profile::Dense, 512 << 10), (Profile::Dense, 2 << 20), (Profile::Image, 0)]
     {

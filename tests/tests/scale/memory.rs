@@ -6,7 +6,7 @@ use lockkeeper::observe::Outcome;
 use lockkeeper::{Limits, LockState, Process, ProcessSpec, Profile};
 use lockkeeper_tests::{figure, guest, join};
 
-use crate::support::{Quiet, at_full_scale, quiet, taken};
+use crate::support::{Quiet, alone, at_full_scale, quiet, taken};
 
 /// How much more memory there may be after very many processes than before.
 const LEFT_BYTES_MAX: u64 = 2 << 20;
@@ -51,16 +51,19 @@ fn many(profile: Profile) {
 
 #[test]
 fn very_many_short_processes_leave_nothing_dense() {
+    let _turn = alone();
     many(Profile::Dense);
 }
 
 #[test]
 fn very_many_short_processes_leave_nothing_image() {
+    let _turn = alone();
     many(Profile::Image);
 }
 
 #[test]
 fn a_process_grows_as_far_as_its_limit_in_either_profile() {
+    let _turn = alone();
     for profile in [Profile::Dense, Profile::Image] {
         let host = Quiet::configured(|config| config.profile = Some(profile));
         let program = host.runtime.load(&guest("scale_grow")).expect("a program");

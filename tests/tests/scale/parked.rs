@@ -6,7 +6,7 @@ use lockkeeper::observe::Outcome;
 use lockkeeper::{Job, Process, Profile, StackGuards};
 use lockkeeper_tests::{figure, guest, join};
 
-use crate::support::{Quiet, at_full_scale, quiet, taken};
+use crate::support::{Quiet, alone, at_full_scale, quiet, taken};
 
 /// What a process that waits may take of memory.
 const RESIDENT_BYTES_MAX: f64 = 36.0 * 1024.0;
@@ -55,6 +55,7 @@ fn run_through(job: &Job, holder: &Process, waiting: &[Process]) -> Duration {
 
 #[test]
 fn very_many_processes_wait_at_one_lock_and_one_release_runs_through_all() {
+    let _turn = alone();
     let count = if at_full_scale() { 100_000 } else { 2_000 };
     let host = Quiet::new();
     assert_eq!(host.program("scale_wait").profile(), Profile::Dense);
@@ -89,6 +90,7 @@ fn very_many_processes_wait_at_one_lock_and_one_release_runs_through_all() {
 /// Older systems cannot mark a guard within a mapping: there each stack takes two, and there is room for fewer.
 #[test]
 fn with_guards_that_are_mappings_there_is_room_for_fewer_processes() {
+    let _turn = alone();
     let host = Quiet::configured(|config| config.stack_guards = StackGuards::Mappings);
     let program = host.runtime.load(&guest("scale_wait")).expect("a program");
     let refused = host.runtime.check_room(&program, 100_000, 0).expect_err("there is no room");

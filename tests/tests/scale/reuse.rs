@@ -4,7 +4,7 @@ use lockkeeper::Profile;
 use lockkeeper::observe::Outcome;
 use lockkeeper_tests::join;
 
-use crate::support::{Quiet, quiet};
+use crate::support::{Quiet, beside_others, quiet};
 
 /// A component whose process looks through all of its memory, and grows and looks on, and fails at the first byte that is not
 /// zero; then it fills all of it, and goes as deep as many calls with a canary in each.
@@ -41,6 +41,7 @@ const CANARY: &str = r#"(component
 
 #[test]
 fn a_process_finds_nothing_of_the_one_that_had_its_memory_before() {
+    let _turn = beside_others();
     for profile in [Profile::Dense, Profile::Image] {
         let host = Quiet::configured(|config| config.profile = Some(profile));
         let program = host.text("canary.wat", CANARY);

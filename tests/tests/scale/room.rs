@@ -3,10 +3,11 @@
 use lockkeeper::{NoRoom, Profile, SpawnError};
 use lockkeeper_tests::{guest, join, until};
 
-use crate::support::{Quiet, quiet};
+use crate::support::{Quiet, beside_others, quiet};
 
 #[test]
 fn a_process_beyond_the_room_is_refused_and_the_next_one_starts_when_another_has_ended() {
+    let _turn = beside_others();
     let host = Quiet::configured(|config| {
         config.profile = Some(Profile::Image);
         config.image_processes = Some(3);
@@ -30,6 +31,7 @@ fn a_process_beyond_the_room_is_refused_and_the_next_one_starts_when_another_has
 
 #[test]
 fn each_program_has_the_engine_that_fits_it_and_both_are_made_to_yield() {
+    let _turn = beside_others();
     let host = Quiet::new();
     let waiting = host.program("scale_wait");
     let text = format!(
@@ -59,6 +61,7 @@ fn each_program_has_the_engine_that_fits_it_and_both_are_made_to_yield() {
 
 #[test]
 fn processes_of_both_profiles_wait_in_one_queue_for_one_lock() {
+    let _turn = beside_others();
     let host = Quiet::new();
     let path = guest("scale_wait");
     let [dense, image] = [Profile::Dense, Profile::Image].map(|profile| host.runtime.load_as(&path, profile));

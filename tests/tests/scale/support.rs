@@ -1,6 +1,7 @@
 //! Hosts without an observer, which would remember every process; and what the system says of this one.
 
 use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use lockkeeper::{Job, JobSpec, LockLimits, LockSpec, ProcessSpec, Program, Runtime, RuntimeConfig};
 use lockkeeper_tests::{guest, workspace};
@@ -54,6 +55,18 @@ pub(crate) fn quiet(args: &[&str]) -> ProcessSpec {
         locks: vec!["a".to_owned()],
         ..ProcessSpec::default()
     }
+}
+
+static TURNS: RwLock<()> = RwLock::new(());
+
+/// The turn of a test that looks at what this system process takes: no other test runs meanwhile.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    TURNS.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The turn of any other test.
+pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
+    TURNS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the numbers are to be those of the promises.
