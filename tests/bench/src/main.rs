@@ -54,6 +54,9 @@ enum What {
         #[arg(long, default_value_t = 1 << 20)]
         preallocate: u64,
     },
+    /// What `processes` runs in a system process of its own.
+    #[command(hide = true)]
+    Waiting { profile: String, shards: usize },
     /// Processes, from start to end, and the memory of those that wait, beside CPython's.
     Processes {
         #[command(flatten)]
@@ -121,6 +124,10 @@ fn main() -> anyhow::Result<()> {
             let cells = plan::measure(bench.plan(), how.rounds, how.only.as_deref())?;
             conditions.finish(bench.python_version(), bench.notes());
             how.print(&cells, bench.not_measured(), conditions)
+        }
+        What::Waiting { profile, shards } => {
+            println!("{}", processes::waiting(&profile, shards)?);
+            Ok(())
         }
         What::Processes { how } => {
             let mut conditions = how.conditions();

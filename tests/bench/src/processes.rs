@@ -1,5 +1,6 @@
 //! What is measured of processes: from start to end, and the memory of those that wait; beside `multiprocessing.Process`.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -35,6 +36,7 @@ pub(crate) struct Bench {
     dense: Ours,
     image: Ours,
     python: Result<Python, String>,
+    shards: usize,
     window: Duration,
 }
 
@@ -109,6 +111,12 @@ fn wait(job: &Job, is: impl Fn(bool, usize) -> bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What [`Bench::memory_of`] asks of its child: KiB of each process that waits.
+pub(crate) fn waiting(profile: &str, shards: usize) -> anyhow::Result<f64> {
+    let profile = if profile == "image" { Profile::Image } else { Profile::Dense };
+    Ours::new(shards, profile)?.memory(WAITING)
+}
+
 /// What this process takes: its memory, and the page tables for it.
 fn taken_kib() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
@@ -123,7 +131,7 @@ impl Bench {
     pub(crate) fn new(shards: usize, lengths: Lengths) -> anyhow::Result<Self> {
         guests::build()?;
         let (dense, image) = (Ours::new(shards, Profile::Dense)?, Ours::new(shards, Profile::Image)?);
-        Ok(Self { dense, image, python: Python::find(), window: lengths.window })
+        Ok(Self { dense, image, python: Python::find(), shards, window: lengths.window })
     }
 
     pub(crate) fn plan(&self) -> Vec<Planned<'_>> {
@@ -144,13 +152,22 @@ impl Bench {
 
     fn memory(&self) -> Planned<'_> {
         let mut cell = Planned::new("memory of a process that waits".to_owned(), Unit::KibibytesEach);
-        cell.subject(OURS, || self.dense.memory(WAITING));
-        cell.subject(IMAGE, || self.image.memory(WAITING));
+        cell.subject(OURS, || self.memory_of(Profile::Dense));
+        cell.subject(IMAGE, || self.memory_of(Profile::Image));
         if let Ok(python) = &self.python {
             cell.peer(FORK, None, move || python.process("memory", "fork", &[peers::WAITING_FORKED]));
             cell.peer(SPAWN, None, move || python.process("memory", "spawn", &[peers::WAITING_SPAWNED]));
         }
         cell
+    }
+
+    /// In a system process of its own: one that had as many waiting before has kept memory for them.
+    fn memory_of(&self, profile: Profile) -> anyhow::Result<f64> {
+        let mut child = Command::new(std::env::current_exe()?);
+        let answer = child.args(["waiting", &profile.to_string(), &self.shards.to_string()]).output()?;
+        ensure!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+        let text = String::from_utf8_lossy(&answer.stdout);
+        text.trim().parse().with_context(|| format!("no number: {text:?}"))
     }
 
     /// What is missing here.

@@ -23,7 +23,8 @@ fn until_queued(job: &Job, length: usize) {
     }
 }
 
-fn park(host: &Quiet, count: usize) -> (Job, Process, Vec<Process>) {
+/// So many processes that wait for a lock, and who holds it.
+pub(crate) fn park(host: &Quiet, count: usize) -> (Job, Process, Vec<Process>) {
     let job = host.job();
     let holder = host.program("lock_end");
     let holder = job.spawn(&holder, &quiet(&["a", "-", "sleep"])).expect("a process");
@@ -40,7 +41,7 @@ fn park(host: &Quiet, count: usize) -> (Job, Process, Vec<Process>) {
 }
 
 /// Ends the holder, and so the first of the queue has the lock, and lets it go, and so on.
-fn run_through(job: &Job, holder: &Process, waiting: &[Process]) -> Duration {
+pub(crate) fn run_through(job: &Job, holder: &Process, waiting: &[Process]) -> Duration {
     let begun = Instant::now();
     holder.kill();
     for process in waiting {
