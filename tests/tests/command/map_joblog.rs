@@ -6,16 +6,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Ended, Place, guest};
+use crate::support::{Ended, Place, guest, with_scripts};
 
 const HEADER: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\tId";
-
-/// Inputs `NAME` with these scripts for `map_script`.
-fn with_scripts(scripts: &[(&str, &str)]) -> Place {
-    let place = Place::new();
-    scripts.iter().for_each(|(name, script)| place.write(name, script));
-    place
-}
 
 /// `map` of `map_script` with the log `log`, one process at a time.
 fn map(place: &Place, more: &[&str]) -> Ended {

@@ -4,14 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Place, guest};
-
-/// Inputs `NAME` with these scripts for `map_script`.
-fn with_scripts(scripts: &[(&str, &str)]) -> Place {
-    let place = Place::new();
-    scripts.iter().for_each(|(name, script)| place.write(name, script));
-    place
-}
+use crate::support::{Ended, Place, guest, with_scripts};
 
 /// `map` of `map_script` without append files.
 fn map(place: &Place, more: &[&str]) -> Ended {

@@ -9,14 +9,7 @@ use serde_json::Value;
 
 use lockkeeper_tests::figure;
 
-use crate::support::{Ended, Place, guest};
-
-/// Inputs `NAME` with these scripts for `map_script`.
-fn with_scripts(scripts: &[(&str, &str)]) -> Place {
-    let place = Place::new();
-    scripts.iter().for_each(|(name, script)| place.write(name, script));
-    place
-}
+use crate::support::{Ended, Place, guest, with_scripts};
 
 /// `map` of `map_script` into `out.csv`.
 fn map(place: &Place, more: &[&str]) -> Ended {

@@ -268,6 +268,13 @@ impl Watchdog {
     }
 }
 
+/// A place with inputs `NAME` that are these scripts for `map_script`.
+pub(crate) fn with_scripts(scripts: &[(&str, &str)]) -> Place {
+    let place = Place::new();
+    scripts.iter().for_each(|(name, script)| place.write(name, script));
+    place
+}
+
 fn pid(child: &Child) -> Pid {
     Pid::from_raw(child.id().cast_signed()).expect("a child has a number")
 }
