@@ -14,7 +14,7 @@ use crate::observe::Events;
 use crate::process::Prepared;
 use crate::process::control::{Control, Stop};
 use crate::scope::ProcessScope;
-use crate::shard::{Shards, Ticker};
+use crate::shard::{Run, Shards, Ticker};
 
 /// What the jobs of a host share.
 pub(crate) struct Host {
@@ -76,7 +76,7 @@ impl Host {
     pub(crate) fn start(
         self: &Arc<Self>,
         place: impl FnOnce(&Shards) -> usize,
-        prepared: Prepared,
+        prepared: Box<Prepared>,
     ) -> Result<(), ShuttingDown> {
         // Held to the end, so that a shutdown sees this process or prevents it.
         let shards = self.shards();
@@ -93,20 +93,25 @@ impl Host {
         self.ticker.begin(id, &control, deadline);
         let host = self.clone();
         let exit_lock = prepared.exit.clone();
-        shards.spawn(place(shards), move || async move {
-            let exit = Arc::new(crate::process::run(prepared, started).await);
-            control.publish(exit);
-            if let Some(lock) = exit_lock {
-                host.scope.table().end_exit(lock.id);
-            }
-            watch.end(id);
-            host.ticker.end(id, &control, deadline);
-            let mut alive = host.alive();
-            alive.remove(&id);
-            if alive.is_empty() {
-                host.nobody_alive.notify_all();
-            }
-        });
+        let run = move |load| -> Run {
+            Box::pin(async move {
+                let exit = Arc::new(crate::process::run(prepared, started).await);
+                control.publish(exit);
+                if let Some(lock) = exit_lock {
+                    host.scope.table().end_exit(lock.id);
+                }
+                watch.end(id);
+                host.ticker.end(id, &control, deadline);
+                let mut alive = host.alive();
+                alive.remove(&id);
+                if alive.is_empty() {
+                    host.nobody_alive.notify_all();
+                }
+                drop(alive);
+                drop(load);
+            })
+        };
+        shards.spawn(place(shards), run);
         Ok(())
     }
 

@@ -43,6 +43,7 @@
 mod bindings;
 mod byte_size;
 mod clock;
+mod engine;
 mod grants;
 mod guest_api;
 mod host;
@@ -60,6 +61,7 @@ mod stall;
 mod turn;
 
 pub use byte_size::{ByteSize, ByteSizeError};
+pub use engine::{Footprint, IMAGE_PROCESSES, NoRoom, Profile, StackGuards};
 pub use ids::ProcessId;
 pub use job::{
     AppendSpec, DEPTH_MAX, Job, JobError, JobLimits, JobSpec, LockKind, LockSpec, ProgramSpec, SeriesError, SpawnError,

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockkeeper_journal::storage::{Disk, LocalDisk};
-use wasmtime::component::Linker;
-use wasmtime::{Config, Engine};
 
+use crate::engine::{EngineConfig, Engines, NoRoom, Profile, StackGuards};
 use crate::host::Host;
 use crate::job::{Job, JobError, JobSpec, SpawnError};
 use crate::observe::{Events, Observer};
-use crate::process::{ProcessSpec, ProcessState};
+use crate::process::ProcessSpec;
 use crate::program::{Cache, Inspection, Program, ProgramError};
 use crate::scope::{FenceStore, ProcessScope};
 use crate::shard::{ShardThreads, Shards, Ticker};
@@ -29,6 +28,19 @@ pub struct RuntimeConfig {
     pub state_dir: PathBuf,
     /// Limits of the lock table.
     pub lock_limits: lockkeeper_locks::Limits,
+    /// How the processes of programs are kept. None: as [`Profile::Image`] if it is known that they will be few (see
+    /// `expected`), and otherwise by what they begin with: large ones as [`Profile::Image`], others as [`Profile::Dense`].
+    pub profile: Option<Profile>,
+    /// How many processes there will be at once, at most. None: not known, so as many as there is room for.
+    pub expected: Option<usize>,
+    /// How many processes of [`Profile::Image`] there can be at once, which reserves addresses for each. None: 1,000, or as
+    /// many as the system allows.
+    pub image_processes: Option<usize>,
+    /// The stack of a process of [`Profile::Dense`] in WebAssembly, in bytes. None: 512 KiB. It costs the memory that a
+    /// process uses of it, and addresses.
+    pub dense_stack_bytes: Option<usize>,
+    /// How the guards under those stacks are kept.
+    pub stack_guards: StackGuards,
     /// Who is told of what happens.
     pub observer: Option<Observer>,
     /// The disk that append files and what lies beside them are on, for tests, or for storage of your own. None: that of
@@ -58,30 +70,25 @@ pub enum RuntimeError {
 /// A host that runs processes. Dropping it shuts it down.
 pub struct Runtime {
     host: Arc<Host>,
-    linker: Linker<ProcessState>,
+    engines: Arc<Engines>,
+    profile: Option<Profile>,
     cache: Option<Cache>,
     shards: Option<ShardThreads>,
 }
 
-/// The stack of a process in WebAssembly. The default of the engine, stated because a guest can see it.
-const WASM_STACK_BYTES: usize = 512 << 10;
-
-/// The stack of a process and of the host's functions that it calls.
-const STACK_BYTES: usize = 2 << 20;
-
 impl Runtime {
     /// Starts a host.
     pub fn new(config: RuntimeConfig) -> Result<Self, RuntimeError> {
-        let engine_error = |error: wasmtime::Error| RuntimeError::Engine(format!("{error:#}"));
-        let mut engine_config = Config::new();
-        engine_config
-            .concurrency_support(false)
-            .epoch_interruption(true)
-            .max_wasm_stack(WASM_STACK_BYTES)
-            .async_stack_size(STACK_BYTES);
-        let engine = Engine::new(&engine_config).map_err(engine_error)?;
-        let mut linker = Linker::new(&engine);
-        crate::guest_api::add_to_linker(&mut linker).map_err(engine_error)?;
+        let engines = Arc::new(Engines::new(EngineConfig {
+            guards: config.stack_guards,
+            dense_stack_bytes: config.dense_stack_bytes,
+            image_processes: config.image_processes,
+            expected: config.expected,
+        }));
+        // An engine is made when there is a program for it; the one that was asked for had better be possible.
+        if let Some(profile) = config.profile {
+            engines.get(profile).map_err(|error| RuntimeError::Engine(error.to_string()))?;
+        }
         let cache = match &config.cache_dir {
             Some(dir) => Some(Cache::open(dir).map_err(|source| RuntimeError::Cache { dir: dir.clone(), source })?),
             None => None,
@@ -95,20 +102,40 @@ impl Runtime {
         };
         let (shards, threads) = Shards::start(count)?;
         let scope = ProcessScope::new(config.lock_limits, fences, events.clone());
+        let ticking = engines.clone();
+        let tick = move || ticking.increment_epochs();
         let disk = config.disk.unwrap_or_else(|| Arc::new(LocalDisk));
-        let host = Host::new(scope, events, own_dirs, disk, shards, Ticker::start(engine)?);
-        Ok(Self { host: Arc::new(host), linker, cache, shards: Some(threads) })
+        let host = Host::new(scope, events, own_dirs, disk, shards, Ticker::start(tick)?);
+        Ok(Self { host: Arc::new(host), engines, profile: config.profile, cache, shards: Some(threads) })
     }
 
     /// Loads a program: a component that exports `wasi:cli/run`, or a core module of WASI 0.1. Compiles it unless that
     /// was done before.
     pub fn load(&self, path: &Path) -> Result<Program, ProgramError> {
-        Program::load(&self.linker, self.cache.as_ref(), path)
+        Program::load(&self.engines, self.profile, self.cache.as_ref(), path)
+    }
+
+    /// [`load`](Runtime::load), for processes that are kept in this way whatever fits the program.
+    pub fn load_as(&self, path: &Path, profile: Profile) -> Result<Program, ProgramError> {
+        Program::load(&self.engines, Some(profile), self.cache.as_ref(), path)
     }
 
     /// What a program imports, also when it cannot be run here.
     pub fn inspect(&self, path: &Path) -> Result<Inspection, ProgramError> {
-        crate::program::inspect(self.linker.engine(), self.cache.as_ref(), path)
+        crate::program::inspect(&self.engines, self.profile, self.cache.as_ref(), path)
+    }
+
+    /// How many processes of a profile this host has room for at once, whatever they do.
+    pub fn room(&self, profile: Profile) -> Result<usize, RuntimeError> {
+        let kind = self.engines.get(profile).map_err(|error| RuntimeError::Engine(error.to_string()))?;
+        Ok(kind.room.processes_max())
+    }
+
+    /// Whether so many processes of a program can be there at once that hold so many files open each (a directory counts as
+    /// one, and inputs do together), as far as that can be said before they run: whether the engine has room, the system
+    /// memory, and this host open files.
+    pub fn check_room(&self, program: &Program, processes: usize, files_each: usize) -> Result<(), NoRoom> {
+        program.room.check(processes, files_each)
     }
 
     /// Whether a process could be started in a job, as far as that can be said before the job is opened, which may empty

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::Args;
-use lockkeeper::{AppendSpec, Durability, FileSpec, Format, JobSpec, LockSpec, Runtime, RuntimeConfig};
+use lockkeeper::{AppendSpec, Durability, FileSpec, Format, JobSpec, LockSpec, Profile, Runtime, RuntimeConfig};
 
 use super::build::installed_targets;
 use super::options::HostOptions;
@@ -69,8 +69,11 @@ impl Doctor {
 }
 
 fn engine() -> Finding {
-    let config = RuntimeConfig { shards: 1, ..RuntimeConfig::default() };
-    Runtime::new(config).map(|_| "starts".to_owned()).map_err(|error| error.to_string())
+    let runtime = Runtime::new(RuntimeConfig { shards: 1, ..RuntimeConfig::default() });
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let room = |profile| runtime.room(profile).map_err(|error| error.to_string());
+    let (dense, image) = (room(Profile::Dense)?, room(Profile::Image)?);
+    Ok(format!("starts, with room for {dense} processes at once (profile dense) or {image} (image)"))
 }
 
 /// Writes a record into an append file in the working directory and takes it away again.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lockkeeper::{Runtime, RuntimeConfig};
+use lockkeeper::{ByteSize, Footprint, IMAGE_PROCESSES, Profile, Runtime, RuntimeConfig};
 
 use super::options::HostOptions;
 use super::output::print_line;
@@ -23,7 +23,8 @@ const LOCK_KINDS: [&str; 10] =
 
 impl Inspect {
     pub(super) fn execute(self) -> anyhow::Result<u8> {
-        let config = RuntimeConfig { shards: 1, cache_dir: self.host.cache_dir(), ..RuntimeConfig::default() };
+        let (cache_dir, profile) = (self.host.cache_dir(), self.host.profile());
+        let config = RuntimeConfig { shards: 1, cache_dir, profile, ..RuntimeConfig::default() };
         let inspection = Runtime::new(config)?.inspect(&self.program)?;
         if self.host.json {
             print_line(format_args!("{}", serde_json::to_string(&inspection)?));
@@ -33,6 +34,16 @@ impl Inspect {
         print_line(format_args!(
             "  runs as a command: {}",
             if inspection.is_command { "yes" } else { "no: it exports no wasi:cli/run" }
+        ));
+        let Footprint { memory_bytes, data_bytes, .. } = inspection.footprint;
+        print_line(format_args!(
+            "  profile: {} (its memory begins with {}, {} of it data)",
+            match (profile, inspection.profile) {
+                (None, Profile::Dense) => format!("image up to {IMAGE_PROCESSES} processes at once, dense beyond that"),
+                (_, profile) => profile.to_string(),
+            },
+            ByteSize(memory_bytes),
+            ByteSize(data_bytes)
         ));
         print_line(format_args!("  imports:"));
         for import in &inspection.imports {

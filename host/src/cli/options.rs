@@ -12,7 +12,7 @@ use lockkeeper::manifest::{
 };
 use lockkeeper::{
     AfterDeath, AppendSpec, ByteSize, Clocks, DirGrant, Durability, FileSpec, Format, IfExists, JobSpec, Limits,
-    LockConfig, LockKind, LockLimits, LockSpec, Name, Parents, ProcessSpec, Random,
+    LockConfig, LockKind, LockLimits, LockSpec, Name, Parents, ProcessSpec, Profile, Random,
 };
 
 use super::{environment, primitives};
@@ -33,12 +33,32 @@ pub(super) struct HostOptions {
     /// Compile anew, keep nothing
     #[arg(long)]
     no_cache: bool,
+    /// How processes are kept: `dense` for very many small ones, `image` for the fastest code, large data and deep recursion,
+    /// or `auto`: `image` up to 1000 at once, and beyond that by what a process of the program begins with [default: auto]
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    profile: Option<ProfileOption>,
     /// One JSON object per event on standard output
     #[arg(long)]
     pub(super) json: bool,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProfileOption {
+    Dense,
+    Image,
+    Auto,
+}
+
 impl HostOptions {
+    /// The profile of all programs; none if each has the one that fits it.
+    pub(super) fn profile(&self) -> Option<Profile> {
+        match self.profile {
+            Some(ProfileOption::Dense) => Some(Profile::Dense),
+            Some(ProfileOption::Image) => Some(Profile::Image),
+            Some(ProfileOption::Auto) | None => None,
+        }
+    }
+
     pub(super) fn cache_dir(&self) -> Option<PathBuf> {
         if self.no_cache { None } else { self.cache_dir.clone().or_else(environment::cache_dir) }
     }

@@ -67,7 +67,8 @@ impl Run {
             None | Some(PlacementOption::Home) => Placement::Home,
             Some(PlacementOption::Spread) => Placement::Spread,
         };
-        let session = Session::start(&self.host, self.grants.lock_limits(), Tags::Shown, count as usize)?;
+        let session =
+            Session::start(&self.host, self.grants.lock_limits(), Tags::Shown, count as usize, count as usize)?;
         let program = session.load(&self.what)?;
         job.programs = session.load_all(programs)?;
         let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
@@ -96,7 +97,8 @@ impl Run {
         if self.build {
             build::run_all(&manifest)?;
         }
-        let session = Session::start(&self.host, plan.lock_limits, Tags::Shown, plan.processes.len())?;
+        let count = plan.processes.len();
+        let session = Session::start(&self.host, plan.lock_limits, Tags::Shown, count, count)?;
         plan.job.programs = session.load_all(plan.programs).map_err(|error| self.hint_build(&manifest, error))?;
         let mut programs = HashMap::new();
         let mut processes = Vec::new();

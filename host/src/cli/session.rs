@@ -1,6 +1,6 @@
 //! One run of the command: the host, its processes, signals, and how it all ends.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    ByteSize, CheckpointUse, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, ProcessSpec, Program,
-    ProgramSpec, Runtime, RuntimeConfig, Torn,
+    ByteSize, CheckpointUse, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, ProcessSpec, Profile,
+    Program, ProgramSpec, Runtime, RuntimeConfig, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -69,12 +69,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Starts the host. `total` is how many processes will run, for the progress shown.
+    /// Starts the host. `total` is how many processes will run, for the progress shown, and `at_once` how many at a time.
     pub(super) fn start(
         options: &HostOptions,
         lock_limits: LockLimits,
         tags: Tags,
         total: usize,
+        at_once: usize,
     ) -> anyhow::Result<Self> {
         let output = Output::new(options.json, tags, total as u64)?;
         let tally = Arc::<Tally>::default();
@@ -92,7 +93,10 @@ impl Session {
                 }
             })),
             lock_limits,
+            profile: options.profile(),
+            expected: Some(at_once),
             disk: None,
+            ..RuntimeConfig::default()
         };
         Ok(Self { runtime: Arc::new(Runtime::new(config)?), output, tally, stalled, json: options.json })
     }
@@ -117,6 +121,8 @@ impl Session {
         for (_, process) in &plan.processes {
             self.runtime.check(&plan.job, process)?;
         }
+        self.check_room(&plan)?;
+        let profiles = profiles(&plan.processes);
         let begin = batch.series.as_ref().map_or(Begin::Anew, |series| series.begin);
         // Before files are emptied that are to be replaced.
         if let Some(joblog) = &batch.joblog {
@@ -196,7 +202,7 @@ impl Session {
         }
         let (done, failed_before) = (found.done.len(), found.failed.len());
         let ran = Ran { planned, done, failed_before, exits: &exits, unstartable: &unstartable, retries };
-        let summary = Summary::new(&job, ran, &self.tally, started.elapsed());
+        let summary = Summary::new(&job, ran, profiles, &self.tally, started.elapsed());
         match plan.view {
             View::Raw => summary.explain_single(&self.output),
             View::Tagged if self.json => self.output.json(&summary),
@@ -237,6 +243,20 @@ impl Session {
         }
     }
 
+    /// Refuses a run that cannot fit, before a file is opened and the first process started.
+    fn check_room(&self, plan: &Plan) -> anyhow::Result<()> {
+        for (profile, count) in profiles(&plan.processes) {
+            let of = || plan.processes.iter().filter(|(program, _)| program.profile() == profile);
+            // A directory of its own holds all inputs of a process.
+            let files = |spec: &ProcessSpec| spec.dirs.len() + usize::from(!spec.inputs.is_empty());
+            let files_each = of().map(|(_, spec)| files(spec)).max().unwrap_or_default();
+            if let Some((program, _)) = of().next() {
+                self.runtime.check_room(program, count.min(plan.at_once), files_each)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Says what need not run, and what will stand elsewhere than it was asked for.
     fn tell(&self, found: &Found, series: Option<&Series>) {
         self.output.begin(&found.done, &found.failed);
@@ -265,6 +285,15 @@ impl Session {
         }
         while run.one_ended().await {}
     }
+}
+
+/// How many processes there are of each profile.
+fn profiles(processes: &[(Program, ProcessSpec)]) -> BTreeMap<Profile, usize> {
+    let mut profiles = BTreeMap::new();
+    for (program, _) in processes {
+        *profiles.entry(program.profile()).or_default() += 1;
+    }
+    profiles
 }
 
 /// Refuses a run whose processes would miss something, before a file is opened and the first of them started.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lockkeeper::observe::{Denial, Event, Kind};
-use lockkeeper::{ByteSize, Exit, Job, Name, Outcome};
+use lockkeeper::{ByteSize, Exit, Job, Name, Outcome, Profile};
 use serde::Serialize;
 
 use super::output::Output;
@@ -85,6 +85,8 @@ pub(super) struct Summary {
     /// Why not, of the first few that the host could not start.
     unstartable: Vec<String>,
     failed_appends: BTreeMap<String, (u64, String)>,
+    /// How many processes were planned of each way to keep them.
+    profiles: BTreeMap<Profile, usize>,
     #[serde(skip)]
     has_files: bool,
     #[serde(skip)]
@@ -94,7 +96,13 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(job: &Job, ran: Ran<'_>, tally: &Tally, took: Duration) -> Self {
+    pub(super) fn new(
+        job: &Job,
+        ran: Ran<'_>,
+        profiles: BTreeMap<Profile, usize>,
+        tally: &Tally,
+        took: Duration,
+    ) -> Self {
         let Ran { planned, done, failed_before, exits, unstartable, retries } = ran;
         let mut outcomes = BTreeMap::new();
         for exit in exits {
@@ -126,6 +134,7 @@ impl Summary {
             retries,
             unstartable: unstartable.iter().take(LISTED_MAX).cloned().collect(),
             failed_appends: tally.failed_appends.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            profiles,
             has_files: job.file_names().next().is_some(),
             has_locks: job.lock_names().next().is_some(),
             exits: exits.to_vec(),

@@ -7,6 +7,7 @@ use lockkeeper_journal::OpenError;
 use lockkeeper_journal::counter::CounterError;
 use lockkeeper_locks::ValueError;
 
+use crate::engine::NoRoom;
 use crate::name::{Name, NameError};
 use crate::observe::Kind;
 use crate::process::{InputError, StreamFileError};
@@ -213,6 +214,14 @@ pub enum SpawnError {
         process: Arc<str>,
         /// Why.
         source: InputError,
+    },
+    /// As many processes of its profile are alive as there is room for.
+    #[error("`{process}`: {source}")]
+    NoRoom {
+        /// The process.
+        process: Arc<str>,
+        /// Why.
+        source: NoRoom,
     },
     /// The host shuts down.
     #[error("the host is shutting down; no process is started any more")]

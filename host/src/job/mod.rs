@@ -264,6 +264,8 @@ impl Shared {
         rights: Rights,
         origin: Origin,
     ) -> Result<Process, SpawnError> {
+        let stay =
+            program.room.enter().map_err(|source| SpawnError::NoRoom { process: spec.full_name().into(), source })?;
         let Origin { id, parent, exit, berth } = origin;
         let name: Arc<str> = spec.full_name().into();
         if spec.commit == Commit::AtEnd
@@ -311,8 +313,9 @@ impl Shared {
             household: Box::new(household),
         };
         let state = ProcessState::new(identity, rights, wasi.build(), spec, around);
-        let prepared = Prepared {
+        let prepared = Box::new(Prepared {
             program: program.command.clone(),
+            stay,
             state,
             control: control.clone(),
             call_bytes_max: spec.limits.call_bytes_max,
@@ -322,7 +325,7 @@ impl Shared {
             watch: self.watch.clone(),
             exit,
             berth,
-        };
+        });
         let placement = spec.placement;
         let started = self.host.start(
             |shards| match (placement, home) {

@@ -13,9 +13,9 @@ use crate::job::{JobLimits, JobSpec, OWN_PROGRAM};
 use crate::name::Name;
 use crate::process::{Access, DirGrant, Limits, ProcessSpec};
 
-/// The most processes of one `[[process]]`, or of one program. More at once wants another memory profile than this host
-/// has.
-pub const COUNT_MAX: u32 = 10_000;
+/// The most processes of one `[[process]]`, or of one program: what the profile `dense` is made for. Whether the system has
+/// room for them is asked before they start.
+pub const COUNT_MAX: u32 = 100_000;
 
 /// A job and the processes that are to run in it.
 #[derive(Debug)]

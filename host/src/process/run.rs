@@ -3,23 +3,25 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::Place;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
 use super::commit_order::{CommitTurn, OutOfOrder};
 use super::control::{Control, Stop};
-use super::family::Berth;
+use super::family::{Berth, Children};
 use super::held_back::{HeldBack, Pending};
 use super::limits::MemoryExceeded;
-use super::{Exit, InputDir, Output, ProcessState};
+use super::state::Denials;
+use super::{Exit, Identity, InputDir, Output, ProcessState};
 use crate::byte_size::ByteSize;
+use crate::engine::{NoStack, Stay};
 use crate::guest_api::StatusOutOfRange;
 use crate::observe::{Event, Outcome};
 use crate::scope::ScopedLock;
@@ -29,6 +31,8 @@ use crate::turn;
 /// A process that can start: everything that can go wrong beforehand has not.
 pub(crate) struct Prepared {
     pub(crate) program: CommandPre<ProcessState>,
+    /// Its place in the engine.
+    pub(crate) stay: Stay,
     pub(crate) state: ProcessState,
     pub(crate) control: Arc<Control>,
     pub(crate) call_bytes_max: usize,
@@ -42,19 +46,46 @@ pub(crate) struct Prepared {
     pub(crate) berth: Option<Berth>,
 }
 
-/// Runs a process to its end and answers how it ended, with its holds released and its appends settled. It was asked
-/// for at `started`: its time limit counts from there, so its life does too.
-pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
-    let Prepared { program, mut state, control, call_bytes_max, timeout, output, inputs, watch, exit: _, berth } =
-        prepared;
-    let (scope, events) = (state.actor.scope.clone(), state.actor.events.clone());
+/// A process that has begun. What is in here is in the future of each process for as long as it lives.
+struct Begun {
+    program: CommandPre<ProcessState>,
+    stay: Stay,
+    store: Store<ProcessState>,
+    control: Arc<Control>,
+    call_bytes_max: usize,
+    timeout: Option<Duration>,
+    output: Output,
+    inputs: Option<InputDir>,
+    watch: Arc<Watch>,
+    berth: Option<Berth>,
+    turn: Option<CommitTurn>,
+    identity: Identity,
+    denials: Denials,
+    children: Children,
+}
+
+/// Makes a process of what was prepared, not yet with an instruction run.
+fn begin(prepared: Box<Prepared>) -> Begun {
+    let Prepared {
+        program,
+        stay,
+        mut state,
+        control,
+        call_bytes_max,
+        timeout,
+        output,
+        inputs,
+        watch,
+        exit: _,
+        berth,
+    } = *prepared;
     let (identity, denials, children) = (state.identity.clone(), state.denials.clone(), state.children.clone());
     let turn = state.held_back.as_ref().and_then(HeldBack::turn);
-    let owner = state.owner();
     let place = Place(turn::shard().and_then(|shard| u16::try_from(shard).ok()).unwrap_or_default());
     state.actor.settle_at(place);
-    scope.begin_owner(owner, identity.name.clone(), place);
-    events.emit(|| Event::Started { process: identity.id, name: identity.name.clone(), parent: identity.parent });
+    state.actor.scope.begin_owner(state.owner(), identity.name.clone(), place);
+    let parent = identity.parent;
+    state.actor.events.emit(|| Event::Started { process: identity.id, name: identity.name.clone(), parent });
 
     let mut store = Store::new(program.engine(), state);
     store.limiter(|state| &mut state.memory);
@@ -69,17 +100,61 @@ pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
             Some(give_way) => UpdateDeadline::YieldCustom(1, Box::pin(give_way)),
         })
     });
+    Begun {
+        program,
+        stay,
+        store,
+        control,
+        call_bytes_max,
+        timeout,
+        output,
+        inputs,
+        watch,
+        berth,
+        turn,
+        identity,
+        denials,
+        children,
+    }
+}
+
+/// Runs a process to its end and answers how it ended, with its holds released and its appends settled. It was asked
+/// for at `started`: its time limit counts from there, so its life does too.
+pub(crate) async fn run(prepared: Box<Prepared>, started: Instant) -> Exit {
+    // Boxed, and taken apart in a function: what an async function is given, and what it makes of it, is each in the memory
+    // of every process that waits.
+    let Begun {
+        program,
+        stay,
+        mut store,
+        control,
+        call_bytes_max,
+        timeout,
+        output,
+        inputs,
+        watch,
+        berth,
+        turn,
+        identity,
+        denials,
+        children,
+    } = begin(prepared);
+    let (owner, scope, events) = {
+        let state = store.data();
+        (state.owner(), state.actor.scope.clone(), state.actor.events.clone())
+    };
 
     // The call owns the store and gives it back only when it returns: whoever stops the process holds both in one.
-    let mut call = Box::pin(guarded(async move {
+    let call = Box::pin(async move {
         let ended = async {
             let command = program.instantiate_async(&mut store).await?;
             command.wasi_cli_run().call_run(&mut store).await
         };
         let ended = ended.await;
         (ended, store)
-    }));
-    let (mut outcome, mut store) = match control.run_until_stopped(call.as_mut()).await {
+    });
+    let mut call = guarded(call);
+    let (mut outcome, mut store) = match control.run_until_stopped(Pin::new(&mut call)).await {
         Ok(Ok((ended, store))) => (from_call(ended, call_bytes_max), Some(store)),
         Ok(Err(panic)) => (from_panic(&*panic), None),
         Err(stop) => (from_stop(stop, timeout), None),
@@ -97,6 +172,7 @@ pub(crate) async fn run(prepared: Prepared, started: Instant) -> Exit {
     scope.end_owner(owner, outcome.end_cause());
     drop(call);
     drop(store);
+    drop(stay);
     scope.forget_owner(owner);
     drop(inputs);
     // Whoever waits for its turn to commit waits for no lock, and is no reason why the others should still go on. All others
@@ -191,14 +267,12 @@ async fn settle(
 }
 
 /// A panic of the host while it works for a process ends that process and no other.
-async fn guarded<T>(call: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
-    let mut call = pin!(call);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
+fn guarded<F: Future>(mut call: Pin<Box<F>>) -> impl Future<Output = Result<F::Output, Box<dyn Any + Send>>> + Unpin {
+    poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
         Err(panic) => Poll::Ready(Err(panic)),
     })
-    .await
 }
 
 fn from_stop(stop: Stop, timeout: Option<Duration>) -> Outcome {
@@ -231,6 +305,10 @@ fn from_call(ended: wasmtime::Result<Result<(), ()>>, call_bytes_max: usize) -> 
     }
     if let Some(MemoryExceeded { limit_bytes }) = error.downcast_ref() {
         return Outcome::OutOfMemory { limit_bytes: *limit_bytes };
+    }
+    // What the engine has promised room for, and the system has not.
+    if error.is::<NoStack>() || error.is::<PoolConcurrencyLimitError>() {
+        return Outcome::HostFault { message: format!("there was no room for the process: {}", chain(&error)) };
     }
     match error.downcast_ref() {
         Some(Trap::StackOverflow) => Outcome::StackOverflow,

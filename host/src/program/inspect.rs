@@ -1,9 +1,10 @@
 //! What a program imports, so what it would need.
 
 use serde::Serialize;
-use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
+
+use crate::engine::{Footprint, Kind, Profile};
 
 /// What a program imports and whether it can be run.
 #[derive(Clone, Debug, Serialize)]
@@ -12,6 +13,10 @@ pub struct Inspection {
     pub imports: Vec<Import>,
     /// Whether it exports `wasi:cli/run`.
     pub is_command: bool,
+    /// How its processes are kept here.
+    pub profile: Profile,
+    /// What a process of it begins with.
+    pub footprint: Footprint,
 }
 
 /// One imported interface.
@@ -24,14 +29,15 @@ pub struct Import {
 }
 
 impl Inspection {
-    pub(super) fn of(engine: &Engine, component: &Component) -> Self {
+    pub(super) fn of(host: &Kind, footprint: Footprint, component: &Component) -> Self {
+        let engine = host.linker.engine();
         let kind = component.component_type();
         let imports =
             kind.imports(engine).map(|(name, _)| Import { name: name.to_owned(), known: is_known(name) }).collect();
         let is_command = kind.exports(engine).any(|(name, item)| {
             name.starts_with("wasi:cli/run@0.2.") && matches!(item.ty, ComponentItem::ComponentInstance(_))
         });
-        Self { imports, is_command }
+        Self { imports, is_command, profile: host.profile, footprint }
     }
 }
 

@@ -13,9 +13,10 @@ use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
 };
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
+use crate::engine::{EngineError, Engines, Footprint, Kind, Profile, Room};
 use crate::process::ProcessState;
 pub(crate) use cache::Cache;
 pub use inspect::{Import, Inspection};
@@ -25,6 +26,7 @@ pub use inspect::{Import, Inspection};
 pub struct Program {
     pub(crate) name: Arc<str>,
     pub(crate) command: CommandPre<ProcessState>,
+    pub(crate) room: Arc<Room>,
     digest: [u8; 32],
     inspection: Arc<Inspection>,
 }
@@ -89,6 +91,14 @@ pub enum ProgramError {
         /// The import.
         import: String,
     },
+    /// There is no engine for it.
+    #[error("{} cannot be run: {reason}", path.display())]
+    Engine {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// It imports a known interface in another shape.
     #[error("{} does not fit this host: {reason}", path.display())]
     Mismatch {
@@ -102,14 +112,15 @@ pub enum ProgramError {
 impl Program {
     /// Reads, compiles (or finds compiled) and links a program.
     pub(crate) fn load(
-        linker: &Linker<ProcessState>,
+        engines: &Engines,
+        profile: Option<Profile>,
         cache: Option<&Cache>,
         path: &Path,
     ) -> Result<Self, ProgramError> {
-        let engine = linker.engine();
         let bytes = read(path)?;
-        let component = compile(engine, cache, path, &bytes)?;
-        let inspection = Inspection::of(engine, &component);
+        let (kind, footprint) = fitting(engines, profile, path, &bytes)?;
+        let component = compile(kind.linker.engine(), cache, path, &bytes)?;
+        let inspection = Inspection::of(kind, footprint, &component);
         if let Some(import) = inspection.imports.iter().find(|import| !import.known) {
             return Err(ProgramError::UnknownImport { path: path.to_owned(), import: import.name.clone() });
         }
@@ -118,10 +129,10 @@ impl Program {
         }
         let mismatch =
             |error: wasmtime::Error| ProgramError::Mismatch { path: path.to_owned(), reason: format!("{error:#}") };
-        let command = CommandPre::new(linker.instantiate_pre(&component).map_err(mismatch)?).map_err(mismatch)?;
+        let command = CommandPre::new(kind.linker.instantiate_pre(&component).map_err(mismatch)?).map_err(mismatch)?;
         let name = path.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy()).into();
         let digest = *blake3::hash(&bytes).as_bytes();
-        Ok(Self { name, command, digest, inspection: Arc::new(inspection) })
+        Ok(Self { name, command, room: kind.room.clone(), digest, inspection: Arc::new(inspection) })
     }
 
     /// The hash of its bytes (BLAKE3): another program has another one.
@@ -134,6 +145,11 @@ impl Program {
         &self.name
     }
 
+    /// How its processes are kept.
+    pub fn profile(&self) -> Profile {
+        self.room.profile()
+    }
+
     /// What it imports.
     pub fn inspection(&self) -> &Inspection {
         &self.inspection
@@ -141,9 +157,33 @@ impl Program {
 }
 
 /// What a program would need, whether or not this host has it.
-pub(crate) fn inspect(engine: &Engine, cache: Option<&Cache>, path: &Path) -> Result<Inspection, ProgramError> {
+pub(crate) fn inspect(
+    engines: &Engines,
+    profile: Option<Profile>,
+    cache: Option<&Cache>,
+    path: &Path,
+) -> Result<Inspection, ProgramError> {
     let bytes = read(path)?;
-    Ok(Inspection::of(engine, &compile(engine, cache, path, &bytes)?))
+    let (kind, footprint) = fitting(engines, profile, path, &bytes)?;
+    Ok(Inspection::of(kind, footprint, &compile(kind.linker.engine(), cache, path, &bytes)?))
+}
+
+/// The engine for a program: the one that was asked for, or the one that fits it.
+fn fitting<'a>(
+    engines: &'a Engines,
+    profile: Option<Profile>,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(&'a Kind, Footprint), ProgramError> {
+    // What is no program fits anywhere: the compiler says what is wrong with it.
+    let footprint = wat::parse_bytes(bytes).map(|wasm| Footprint::of(&wasm)).unwrap_or_default();
+    let kind = match profile {
+        Some(profile) => engines.get(profile),
+        None => engines.fitting(&footprint),
+    };
+    let kind =
+        kind.map_err(|error: EngineError| ProgramError::Engine { path: path.to_owned(), reason: error.to_string() })?;
+    Ok((kind, footprint))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {

@@ -11,6 +11,7 @@ mod ticker;
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -34,6 +35,19 @@ struct Shard {
     inbox: Arc<Inbox>,
     /// Processes that live here.
     load: Arc<AtomicUsize>,
+}
+
+/// What runs on a shard.
+pub(crate) type Run = Pin<Box<dyn Future<Output = ()>>>;
+
+/// One process that lives on a shard. A future of that future's own size around it would cost each process as much again.
+#[derive(Debug)]
+pub(crate) struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The threads behind [`Shards`]. They end once the shards are dropped and the last process has ended.
@@ -73,22 +87,12 @@ impl Shards {
         (0..self.shards.len()).min_by_key(load).expect("there is at least one shard")
     }
 
-    /// Runs what `start` makes on a shard.
-    pub(crate) fn spawn<F: Future<Output = ()> + 'static>(
-        &self,
-        shard: usize,
-        start: impl FnOnce() -> F + Send + 'static,
-    ) {
+    /// Runs what `start` makes on a shard. It is given what the future has to keep to its end: until then it counts.
+    pub(crate) fn spawn(&self, shard: usize, start: impl FnOnce(Load) -> Run + Send + 'static) {
         let Shard { inbox, load } = &self.shards[shard];
         load.fetch_add(1, Ordering::Relaxed);
-        let load = load.clone();
-        let start: Start = Box::new(move || {
-            let work = start();
-            Box::pin(async move {
-                work.await;
-                load.fetch_sub(1, Ordering::Relaxed);
-            })
-        });
+        let load = Load(load.clone());
+        let start: Start = Box::new(move || start(load));
         // It has no claim yet: processes that are started in great numbers, or again and again, hold up nobody.
         inbox.push(Level::Low, Work::Start(start));
     }

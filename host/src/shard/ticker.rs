@@ -8,8 +8,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use wasmtime::Engine;
-
 use crate::clock;
 use crate::ids::ProcessId;
 use crate::process::control::{Control, Stop};
@@ -49,13 +47,14 @@ impl Shared {
 }
 
 impl Ticker {
-    pub(crate) fn start(engine: Engine) -> io::Result<Self> {
+    /// Starts it. `tick` makes every running guest yield.
+    pub(crate) fn start(tick: impl Fn() + Send + 'static) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let ticking = shared.clone();
         let thread = std::thread::Builder::new().name("lockkeeper-ticker".into()).spawn(move || {
             while let Some(over) = ticking.tick() {
                 clock::tick();
-                engine.increment_epoch();
+                tick();
                 over.iter().for_each(|(control, why)| control.stop(*why));
                 ticking.watches().iter().for_each(|watch| watch.tick());
             }

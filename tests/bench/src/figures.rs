@@ -50,6 +50,8 @@ impl Series {
 pub(crate) enum Unit {
     NanosecondsPerPair,
     PerSecond,
+    MicrosecondsEach,
+    KibibytesEach,
 }
 
 /// One of ours beside one peer: ours divided by the peer's.

@@ -1,5 +1,5 @@
-//! What lockkeeper's locks and append files cost beside those of others: `cargo run --release -p lockkeeper-bench --
-//! locks`, or `append`.
+//! What lockkeeper's locks, append files and processes cost beside those of others: `cargo run --release -p
+//! lockkeeper-bench -- locks`, `append` or `processes`.
 //!
 //! Ours and the peers take turns in one run, round by round, so that whatever else the machine does meets all of them
 //! alike. A ratio is taken within a round; its median over the rounds is compared with the budget.
@@ -13,6 +13,7 @@ mod guests;
 mod native;
 mod ours;
 mod plan;
+mod processes;
 mod python;
 mod report;
 mod tally;
@@ -52,6 +53,14 @@ enum What {
         /// none. The default is ours.
         #[arg(long, default_value_t = 1 << 20)]
         preallocate: u64,
+    },
+    /// What `processes` runs in a system process of its own.
+    #[command(hide = true)]
+    Waiting { profile: String, shards: usize },
+    /// Processes, from start to end, and the memory of those that wait, beside CPython's.
+    Processes {
+        #[command(flatten)]
+        how: How,
     },
 }
 
@@ -112,6 +121,17 @@ fn main() -> anyhow::Result<()> {
             let mut conditions = how.conditions();
             let disk = append::Disk::new(dir.as_deref(), preallocate)?;
             let bench = append::Bench::new(how.shards(), how.lengths(), disk)?;
+            let cells = plan::measure(bench.plan(), how.rounds, how.only.as_deref())?;
+            conditions.finish(bench.python_version(), bench.notes());
+            how.print(&cells, bench.not_measured(), conditions)
+        }
+        What::Waiting { profile, shards } => {
+            println!("{}", processes::waiting(&profile, shards)?);
+            Ok(())
+        }
+        What::Processes { how } => {
+            let mut conditions = how.conditions();
+            let bench = processes::Bench::new(how.shards(), how.lengths())?;
             let cells = plan::measure(bench.plan(), how.rounds, how.only.as_deref())?;
             conditions.finish(bench.python_version(), bench.notes());
             how.print(&cells, bench.not_measured(), conditions)

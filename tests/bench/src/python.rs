@@ -1,4 +1,4 @@
-//! The peers in CPython: `peers/mp.py` and `peers/append.py`.
+//! The peers in CPython: `peers/mp.py`, `peers/append.py` and `peers/process.py`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,6 +56,13 @@ impl Python {
         // Nothing is to be left beside the sources.
         python.env("PYTHONDONTWRITEBYTECODE", "1").arg(script("append.py")).arg(way).arg(path);
         self.number(python.args(numbers(&[processes.into(), ms(lengths.warm_up), ms(lengths.window)])))
+    }
+
+    /// One number of `peers/process.py`, with processes that begin by this method.
+    pub(crate) fn process(&self, what: &str, method: &str, arguments: &[u32]) -> anyhow::Result<f64> {
+        let mut python = Command::new("python3");
+        python.arg(script("process.py")).args([what, method]);
+        self.number(python.args(arguments.iter().map(u32::to_string)))
     }
 
     fn run(&self, what: &str, arguments: &[u64]) -> anyhow::Result<f64> {

@@ -66,7 +66,7 @@ impl Ratio {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Ratios: ours divided by the peer's, median [min to max] of the ratios of each round.")?;
-        writeln!(f, "Of nanoseconds the smaller is the better, of rates the greater.\n")?;
+        writeln!(f, "Of times and memory the smaller is the better, of rates the greater.\n")?;
         for ratio in &self.ratios {
             let Spread { median, min, max } = ratio.spread;
             let Comparison { ours, peer, budget } = ratio.comparison;
@@ -108,12 +108,18 @@ fn budget_text(budget: Option<Budget>) -> String {
 
 /// With as many places as it takes to tell it from a budget.
 fn ratio_text(ratio: f64) -> String {
-    if ratio < 0.2 { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
+    match ratio {
+        ..0.01 => format!("{ratio:.5}"),
+        ..0.2 => format!("{ratio:.3}"),
+        _ => format!("{ratio:.2}"),
+    }
 }
 
 fn with_unit(figure: f64, unit: Unit) -> String {
     match unit {
         Unit::NanosecondsPerPair => format!("{figure:.1} ns"),
+        Unit::MicrosecondsEach => format!("{figure:.1} us"),
+        Unit::KibibytesEach => format!("{figure:.1} KiB"),
         Unit::PerSecond if figure < 1e4 => format!("{figure:.0} /s"),
         Unit::PerSecond if figure < 1e6 => format!("{:.0} k/s", figure / 1e3),
         Unit::PerSecond => format!("{:.2} M/s", figure / 1e6),

@@ -40,7 +40,7 @@ const WRONG_LINES: &[(&str, &str, usize, &[&str])] = &[
     ("\"64MiB\"", "64", 16, &["integer `64`", "a size in quotes, such as \"64MiB\""]),
     ("\"60s\"", "\"soon\"", 16, &["`soon` is no time", "60s"]),
     ("\"60s\"", "60", 16, &["integer `60`", "a time in quotes, such as \"60s\""]),
-    ("count = 2", "count = 0", 13, &["count = 0 is out of range", "1 to 10000"]),
+    ("count = 2", "count = 0", 13, &["count = 0 is out of range", "1 to 100000"]),
     ("count = 2", "count = \"two\"", 13, &["a whole number"]),
     ("name = \"hello\"", "name = \"\"", 11, &["a name must not be empty"]),
     ("[lock.results]", "[lock.\"a b\"]", 2, &["a name has only A-Z a-z 0-9"]),
@@ -276,9 +276,9 @@ fn a_flag_with_a_wrong_value_is_refused_with_what_to_write_instead() {
     let place = Place::new();
     let hello = guest("cli_hello");
     let wrong: &[(&[&str], &[&str])] = &[
-        (&["-n", "0"], &["'0'", "--processes", "give 1 to 10000"]),
-        (&["-n", "4000000000"], &["'4000000000'", "give 1 to 10000"]),
-        (&["-n", "two"], &["'two'", "give 1 to 10000"]),
+        (&["-n", "0"], &["'0'", "--processes", "give 1 to 100000"]),
+        (&["-n", "4000000000"], &["'4000000000'", "give 1 to 100000"]),
+        (&["-n", "two"], &["'two'", "give 1 to 100000"]),
         (&["--build"], &["--build goes with a manifest"]),
         (&["--lock", "a:rwlok"], &["unknown kind `rwlok`, did you mean `rwlock`?", "write --lock a:KIND"]),
         (&["--lock", "a:mutex:1"], &["nothing comes after `mutex`", "write --lock a:mutex"]),

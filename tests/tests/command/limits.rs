@@ -55,3 +55,38 @@ fn handles_beyond_their_limit_are_refused() {
     let zero = place.run(&["run", "--lock", "a", "--max-handles", "0", &guest("lock_next"), "--", "a"]);
     zero.assert_code(1);
 }
+
+/// More at once than there is room for is told before anything begins, with what to do about it.
+#[test]
+fn a_run_that_cannot_fit_is_refused_before_a_file_is_opened() {
+    let place = Place::new();
+    let hello = guest("cli_hello");
+    let many = place.run(&["run", "-n", "50000", "--profile", "image", "--append", "f=f.txt", &hello]);
+    many.assert_refused(&["50000 processes at once", "profile `image`", "--profile dense"]);
+    assert!(!place.path("f.txt").exists(), "nothing was opened");
+}
+
+#[test]
+fn the_profile_is_picked_by_the_program_or_said_and_the_summary_tells() {
+    let place = Place::new();
+    let hello = guest("cli_hello");
+    for (count, flags, profile) in [
+        ("3", &[][..], "image"),
+        ("3", &["--profile", "auto"][..], "image"),
+        ("3", &["--profile", "dense"][..], "dense"),
+        ("3", &["--profile", "image"][..], "image"),
+        ("1001", &[][..], "dense"),
+    ] {
+        let ended = place.run(&[&["run", "--json", "-n", count][..], flags, &[&hello]].concat());
+        ended.assert_code(0);
+        let summary = format!(r#""profiles":{{"{profile}":{count}}}"#);
+        assert!(ended.out().contains(&summary), "`{summary}` is missing in\n{ended}");
+    }
+    let inspected = |flags: &[&str]| place.run(&[&["inspect"][..], flags, &[&hello]].concat()).out().to_owned();
+    assert!(inspected(&[]).contains("profile: image up to 1000 processes at once, dense beyond that ("));
+    assert!(inspected(&["--profile", "dense"]).contains("profile: dense ("));
+    place.write("large.wat", "(module (memory (export \"memory\") 100) (func (export \"_start\")))");
+    let inspected = place.run(&["inspect", "large.wat"]);
+    assert!(inspected.out().contains("profile: image (its memory begins with 6.2 MiB"), "{inspected}");
+    place.run(&["run", "large.wat"]).assert_code(0);
+}

@@ -115,8 +115,8 @@ fn a_missing_input_is_refused_before_anything_is_started() {
 fn map_without_inputs_or_without_a_place_to_run_is_refused() {
     let place = with_inputs(&[("a.txt", 1)]);
     let count = guest("map_count");
-    for (jobs, word) in [("0", "'0'"), ("0%", "'0%'"), ("10001", "'10001'"), ("+1", "'+1'")] {
-        let words = [word, "--jobs", "give 1 to 10000, or a percentage of the cores"];
+    for (jobs, word) in [("0", "'0'"), ("0%", "'0%'"), ("100001", "'100001'"), ("+1", "'+1'")] {
+        let words = [word, "--jobs", "give 1 to 100000, or a percentage of the cores"];
         place.run(&map(&count, &["-j", jobs, "a.txt"])).assert_refused(&words);
     }
     // The tests' standard input is empty.

@@ -122,7 +122,7 @@ impl Map {
             return dry_run::print(&self, &job, &specs);
         }
         let tags = if self.no_tag { Tags::LeftAway } else { Tags::Shown };
-        let session = Session::start(&self.host, self.grants.lock_limits(), tags, specs.len())?;
+        let session = Session::start(&self.host, self.grants.lock_limits(), tags, specs.len(), self.at_once())?;
         let program = session.load(&self.program)?;
         let mut processes: Vec<_> = specs.into_iter().map(|spec| (program.clone(), spec)).collect();
         let at_once = self.at_once();

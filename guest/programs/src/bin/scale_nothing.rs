@@ -1,0 +1,3 @@
+//! The shortest life of a process: does nothing, and ends well.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `nothing`: the shortest life of a process.
+
+fn main() {}

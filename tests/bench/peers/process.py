@@ -1,0 +1,67 @@
+"""The peer in CPython: `multiprocessing.Process`, by `fork` or by `spawn`.
+
+    process.py start METHOD COUNT AT_ONCE   microseconds from start to join, for each of so many, so many at a time
+    process.py memory METHOD COUNT          KiB that each takes alone, of so many that wait for one lock
+
+Prints one number. Standard library only.
+"""
+
+import multiprocessing
+import sys
+import time
+
+
+def nothing():
+    pass
+
+
+def wait(ready, lock):
+    ready.release()
+    lock.acquire()
+
+
+def start(context, count, at_once):
+    # The first one starts what all need (with spawn, the resource tracker).
+    first = context.Process(target=nothing)
+    first.start()
+    first.join()
+    begun = time.perf_counter()
+    for _ in range(count // at_once):
+        children = [context.Process(target=nothing) for _ in range(at_once)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+    return (time.perf_counter() - begun) * 1e6 / (count // at_once * at_once)
+
+
+def private_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as lines:
+        fields = (line.split() for line in lines)
+        return sum(int(field[1]) for field in fields if field[0].startswith("Private_"))
+
+
+def memory(context, count):
+    ready, lock = context.Semaphore(0), context.Lock()
+    lock.acquire()
+    children = [context.Process(target=wait, args=(ready, lock)) for _ in range(count)]
+    for child in children:
+        child.start()
+    for _ in children:
+        ready.acquire()
+    taken = [private_kib(child.pid) for child in children]
+    for child in children:
+        child.kill()
+    for child in children:
+        child.join()
+    return sum(taken) / count
+
+
+def main():
+    what, method, *numbers = sys.argv[1:]
+    context = multiprocessing.get_context(method)
+    print({"start": start, "memory": memory}[what](context, *(int(number) for number in numbers)))
+
+
+if __name__ == "__main__":
+    main()
