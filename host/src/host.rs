@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use lockkeeper_journal::storage::Disk;
 
+use crate::host_interfaces::HostInterfaces;
 use crate::ids::ProcessId;
 use crate::observe::Events;
 use crate::process::Prepared;
@@ -25,6 +26,7 @@ pub(crate) struct Host {
     pub(crate) own_dirs: Vec<PathBuf>,
     /// Where the append files are.
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) host_interfaces: HostInterfaces,
     /// None once the host shuts down: nothing new starts then.
     shards: Mutex<Option<Shards>>,
     pub(crate) ticker: Ticker,
@@ -43,6 +45,7 @@ impl Host {
         events: Events,
         own_dirs: Vec<PathBuf>,
         disk: Arc<dyn Disk>,
+        host_interfaces: HostInterfaces,
         shards: Shards,
         ticker: Ticker,
     ) -> Self {
@@ -51,6 +54,7 @@ impl Host {
             events,
             own_dirs,
             disk,
+            host_interfaces,
             shards: Mutex::new(Some(shards)),
             ticker,
             alive: Mutex::default(),

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use lockkeeper_journal::storage::{Disk, LocalDisk};
 
+use crate::builder::RuntimeBuilder;
 use crate::engine::{EngineConfig, Engines, NoRoom, Profile, StackGuards};
 use crate::host::Host;
-use crate::job::{Job, JobError, JobSpec, SpawnError};
+use crate::host_interfaces::HostInterfaces;
+use crate::job::{Job, JobError, JobSpec, Spawn, SpawnError};
 use crate::observe::{Events, Observer};
 use crate::process::ProcessSpec;
 use crate::program::{Cache, Inspection, Program, ProgramError};
@@ -46,6 +48,8 @@ pub struct RuntimeConfig {
     /// The disk that append files and what lies beside them are on, for tests, or for storage of your own. None: that of
     /// this machine. The memory of fences is on that of this machine in any case.
     pub disk: Option<Arc<dyn Disk>>,
+    /// What programs may import beside WASI and this package.
+    pub host_interfaces: HostInterfaces,
 }
 
 /// Why a host does not start.
@@ -54,6 +58,9 @@ pub enum RuntimeError {
     /// The engine refuses this machine or this configuration.
     #[error("the WebAssembly engine does not start: {0}")]
     Engine(String),
+    /// A host interface of the embedder cannot be there beside what this host has.
+    #[error("a host interface cannot be added: {0}")]
+    HostInterface(String),
     /// A thread could not be started.
     #[error("a thread of the host does not start: {0}")]
     Thread(#[from] io::Error),
@@ -84,7 +91,9 @@ impl Runtime {
             dense_stack_bytes: config.dense_stack_bytes,
             image_processes: config.image_processes,
             expected: config.expected,
+            host_interfaces: config.host_interfaces.clone(),
         }));
+        engines.check_host_interfaces().map_err(|error| RuntimeError::HostInterface(format!("{error:#}")))?;
         // An engine is made when there is a program for it; the one that was asked for had better be possible.
         if let Some(profile) = config.profile {
             engines.get(profile).map_err(|error| RuntimeError::Engine(error.to_string()))?;
@@ -105,19 +114,31 @@ impl Runtime {
         let ticking = engines.clone();
         let tick = move || ticking.increment_epochs();
         let disk = config.disk.unwrap_or_else(|| Arc::new(LocalDisk));
-        let host = Host::new(scope, events, own_dirs, disk, shards, Ticker::start(tick)?);
+        let ticker = Ticker::start(tick)?;
+        let host = Host::new(scope, events, own_dirs, disk, config.host_interfaces, shards, ticker);
         Ok(Self { host: Arc::new(host), engines, profile: config.profile, cache, shards: Some(threads) })
     }
 
-    /// Loads a program: a component that exports `wasi:cli/run`, or a core module of WASI 0.1. Compiles it unless that
-    /// was done before.
-    pub fn load(&self, path: &Path) -> Result<Program, ProgramError> {
-        Program::load(&self.engines, self.profile, self.cache.as_ref(), path)
+    /// A host that is set up step by step.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
     }
 
-    /// [`load`](Runtime::load), for processes that are kept in this way whatever fits the program.
-    pub fn load_as(&self, path: &Path, profile: Profile) -> Result<Program, ProgramError> {
-        Program::load(&self.engines, Some(profile), self.cache.as_ref(), path)
+    /// A process to be set up step by step, of this program.
+    pub fn spawn<'a>(&'a self, program: &'a Program) -> Spawn<'a> {
+        Spawn::new(self, program)
+    }
+
+    pub(crate) fn engines(&self) -> &Engines {
+        &self.engines
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
+    pub(crate) fn profile(&self) -> Option<Profile> {
+        self.profile
     }
 
     /// What a program imports, also when it cannot be run here.

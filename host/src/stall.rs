@@ -1,7 +1,8 @@
 //! Whether a job can still go on: who of its processes waits at a lock or another primitive, and whether all do.
 //!
 //! A process takes its seat when it waits there, and leaves it when it goes on. If all are seated, nothing has changed for a
-//! tick of the clock, and the table says that nobody was woken, then only something from outside could help.
+//! tick of the clock, and the table says that nobody was woken, then only something from outside could help. Host code that
+//! holds something and does not wait is such a thing that may still come from inside.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -23,6 +24,8 @@ pub(crate) struct Watch {
     events: Events,
     locks: Mutex<Vec<Weak<ScopedLock>>>,
     seats: Mutex<HashMap<ProcessId, Arc<Seat>>>,
+    /// Those of host code, which may let others go on, and for which nobody waits that waits for the job's end.
+    host_code: Mutex<HashMap<ProcessId, Arc<Seat>>>,
     counts: Arc<Counts>,
     /// How often somebody had sat down when it was looked last, and when a stall was reported last.
     looked: AtomicU64,
@@ -113,6 +116,7 @@ impl Watch {
             events,
             locks: Mutex::new(locks.iter().map(Arc::downgrade).collect()),
             seats: Mutex::default(),
+            host_code: Mutex::default(),
             counts: Arc::default(),
             looked: AtomicU64::new(0),
             nobody: Mutex::default(),
@@ -152,6 +156,35 @@ impl Watch {
         self.seats().insert(process, seat.clone());
         self.counts.alive.fetch_add(1, Ordering::SeqCst);
         seat
+    }
+
+    /// Host code begins to be an owner of the job's locks.
+    pub(crate) fn begin_host_code(&self, id: ProcessId, name: Arc<str>) -> Arc<Seat> {
+        // It counts apart: however many of it wait, the processes may not.
+        let counts = Arc::default();
+        let (waits, stopping) = (Mutex::default(), Arc::default());
+        let seat = Arc::new(Seat { process: id, name, limited: false, stopping, waits, counts });
+        self.host_code().insert(id, seat.clone());
+        seat
+    }
+
+    /// Host code ends.
+    pub(crate) fn end_host_code(&self, id: ProcessId) {
+        self.host_code().remove(&id);
+        // What it held may have been all that could let others go on.
+        self.counts.sittings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn host_code(&self) -> MutexGuard<'_, HashMap<ProcessId, Arc<Seat>>> {
+        self.host_code.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no host code can let anybody go on: what holds something waits itself, and will not be woken.
+    fn host_code_is_stuck(&self) -> bool {
+        self.host_code().values().all(|seat| match &*seat.waits() {
+            Some(waiting) => !waiting.timed && self.table.sleeps(waiting.id),
+            None => !self.table.holds_any(seat.process.owner()),
+        })
     }
 
     /// A process has ended.
@@ -258,6 +291,9 @@ impl Watch {
                 let held = Held { lock: lock.name.clone(), how: holder.mode };
                 holds.entry(ProcessId::from(holder.owner)).or_default().push(held);
             }
+        }
+        if !self.host_code_is_stuck() {
+            return None;
         }
         // Who sat down while it was looked may have woken somebody before, and does not count as sitting yet; a hold may have
         // been taken away and given on. Either way one of them sleeps no more.

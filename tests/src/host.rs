@@ -155,7 +155,7 @@ impl TestHost {
 
     /// A guest program.
     pub fn program(&self, name: &str) -> Program {
-        self.runtime.load(&guest(name)).expect("a program")
+        Program::from_file(&self.runtime, guest(name)).expect("a program")
     }
 
     /// A job with locks of these names.

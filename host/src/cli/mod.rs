@@ -126,7 +126,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     match error.downcast_ref::<RuntimeError>() {
         Some(RuntimeError::Cache { .. }) => return EXIT_CANNOT_CREATE,
-        Some(RuntimeError::Engine(_) | RuntimeError::Thread(_)) => return EXIT_OWN_FAILURE,
+        Some(RuntimeError::Engine(_) | RuntimeError::HostInterface(_) | RuntimeError::Thread(_)) => {
+            return EXIT_OWN_FAILURE;
+        }
         None => {}
     }
     match error.downcast_ref::<JoblogError>() {

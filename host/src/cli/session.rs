@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
     ByteSize, CheckpointUse, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, ProcessSpec, Profile,
-    Program, ProgramSpec, Runtime, RuntimeConfig, Torn,
+    Program, ProgramError, ProgramSpec, Runtime, RuntimeConfig, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -102,7 +102,11 @@ impl Session {
     }
 
     pub(super) fn load(&self, path: &Path) -> anyhow::Result<Program> {
-        Ok(self.runtime.load(path)?)
+        let program = Program::from_file(&self.runtime, path)?;
+        if !program.is_command() {
+            return Err(ProgramError::NotACommand { path: path.to_owned() }.into());
+        }
+        Ok(program)
     }
 
     /// Loads the programs that processes may start.

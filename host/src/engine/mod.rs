@@ -24,6 +24,7 @@ use serde::Serialize;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::host_interfaces::HostInterfaces;
 use crate::process::ProcessState;
 pub use footprint::Footprint;
 use limits::SystemLimits;
@@ -62,7 +63,7 @@ pub enum StackGuards {
 }
 
 /// How the engines are to be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct EngineConfig {
     pub(crate) guards: StackGuards,
     /// The stack of a process in WebAssembly, with [`Profile::Dense`]. None: [`DENSE_STACK_BYTES`].
@@ -71,6 +72,8 @@ pub(crate) struct EngineConfig {
     pub(crate) image_processes: Option<usize>,
     /// How many processes there will be at once, if that is known.
     pub(crate) expected: Option<usize>,
+    /// What programs may import beside WASI and this package.
+    pub(crate) host_interfaces: HostInterfaces,
 }
 
 /// The stack of a process in WebAssembly with [`Profile::Dense`]: the default of the engine, so that a program recurses here
@@ -192,7 +195,7 @@ impl Engines {
             .with_host_memory(Arc::new(arena.memories))
             .with_host_stack(Arc::new(arena.stacks));
         let room = Room::new(Profile::Dense, arena.processes_max, limits);
-        kind(&config, room).map_err(|error| start(format!("{error:#}")))
+        self.kind(&config, room).map_err(|error| start(format!("{error:#}")))
     }
 
     fn image(&self, limits: SystemLimits) -> Result<Kind, EngineError> {
@@ -226,7 +229,32 @@ impl Engines {
         let room = Room::new(Profile::Image, processes, limits);
         let start =
             |error: wasmtime::Error| EngineError::Start { profile: Profile::Image, reason: format!("{error:#}") };
-        kind(&config, room).map_err(start)
+        self.kind(&config, room).map_err(start)
+    }
+
+    fn kind(&self, config: &Config, room: Room) -> wasmtime::Result<Kind> {
+        let linker = self.linker(&Engine::new(config)?)?;
+        Ok(Kind { profile: room.profile(), linker, room: Arc::new(room) })
+    }
+
+    fn linker(&self, engine: &Engine) -> wasmtime::Result<Linker<ProcessState>> {
+        let mut linker = Linker::new(engine);
+        crate::guest_api::add_to_linker(&mut linker)?;
+        self.config.host_interfaces.add_to_linker(&mut linker)?;
+        Ok(linker)
+    }
+
+    /// Whether the embedder's host interfaces fit beside what is there, told before there is a program for an engine.
+    pub(crate) fn check_host_interfaces(&self) -> wasmtime::Result<()> {
+        if self.has_host_interfaces() {
+            self.linker(&Engine::new(&common(DENSE_STACK_BYTES))?)?;
+        }
+        Ok(())
+    }
+
+    /// Whether programs may import what is not known by its name.
+    pub(crate) fn has_host_interfaces(&self) -> bool {
+        self.config.host_interfaces.are_some()
     }
 }
 
@@ -264,11 +292,4 @@ fn common(wasm_stack_bytes: usize) -> Config {
         .max_wasm_stack(wasm_stack_bytes)
         .async_stack_size(stack_bytes(wasm_stack_bytes));
     config
-}
-
-fn kind(config: &Config, room: Room) -> wasmtime::Result<Kind> {
-    let engine = Engine::new(config)?;
-    let mut linker = Linker::new(&engine);
-    crate::guest_api::add_to_linker(&mut linker)?;
-    Ok(Kind { profile: room.profile(), linker, room: Arc::new(room) })
 }

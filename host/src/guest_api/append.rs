@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use lockkeeper_journal::{
-    AppendError, AppendFile, AppendOptions, Appended, Durability, Elsewhere, Encoded, InvalidRecord, LatchCause,
-    RecordId, SyncError, Syncing,
+    AppendError, AppendFile, Appended, Durability, Encoded, InvalidRecord, LatchCause, RecordId, SyncError,
 };
-use lockkeeper_locks::{ClaimError, Fence, LockTable, OwnerId};
+use lockkeeper_locks::{ClaimError, Fence};
 use wasmtime::component::Resource;
 
 use super::Refusal;
+use crate::appending::{self, Failed, Later, Wanted, Written, check_claim};
 use crate::bindings::lockkeeper::runtime::append::{self, Host, HostAppendFile};
 use crate::bindings::lockkeeper::runtime::types;
 use crate::grants::GrantedFile;
@@ -42,10 +42,8 @@ impl HostAppendFile for ProcessState {
         guard: Option<types::Fence>,
         options: append::AppendOptions,
     ) -> Result<append::Appended, Refusal> {
-        match self.write(&file, guard, &options, |file| file.encode(&record))? {
-            Written::Now(appended) => Ok(appended),
-            Written::Later(later) => Box::pin(self.finish(*later)).await,
-        }
+        let written = self.write(&file, guard, &options, |file| file.encode(&record))?;
+        self.answer(written).await
     }
 
     async fn append_row(
@@ -55,10 +53,8 @@ impl HostAppendFile for ProcessState {
         guard: Option<types::Fence>,
         options: append::AppendOptions,
     ) -> Result<append::Appended, Refusal> {
-        match self.write(&file, guard, &options, |file| file.encode_row(&fields))? {
-            Written::Now(appended) => Ok(appended),
-            Written::Later(later) => Box::pin(self.finish(*later)).await,
-        }
+        let written = self.write(&file, guard, &options, |file| file.encode_row(&fields))?;
+        self.answer(written).await
     }
 
     async fn append_batch(
@@ -68,10 +64,8 @@ impl HostAppendFile for ProcessState {
         guard: Option<types::Fence>,
         options: append::AppendOptions,
     ) -> Result<append::Appended, Refusal> {
-        match self.write(&file, guard, &options, |file| file.encode_batch(&records))? {
-            Written::Now(appended) => Ok(appended),
-            Written::Later(later) => Box::pin(self.finish(*later)).await,
-        }
+        let written = self.write(&file, guard, &options, |file| file.encode_batch(&records))?;
+        self.answer(written).await
     }
 
     async fn sync(&mut self, file: Resource<FileHandle>) -> Result<append::Position, Refusal> {
@@ -93,29 +87,6 @@ impl HostAppendFile for ProcessState {
     fn drop(&mut self, file: Resource<FileHandle>) -> wasmtime::Result<()> {
         self.close_handle(file)
     }
-}
-
-/// What becomes of a record.
-enum Written {
-    /// All that was asked for has happened.
-    Now(append::Appended),
-    /// Something has to be waited for. Boxed, as is the wait: most appends need none, and the engine moves what it is to
-    /// poll.
-    Later(Box<Later>),
-}
-
-/// An append that has to be waited for.
-struct Later {
-    file: Arc<GrantedFile>,
-    is_synced: bool,
-    next: Next,
-}
-
-enum Next {
-    /// The write itself, on a thread of the file, since the disk has proven slow.
-    Write(Elsewhere<Result<Appended, AppendError<ClaimError>>>),
-    /// The sync of what was written.
-    Sync(Appended, Syncing),
 }
 
 impl ProcessState {
@@ -143,56 +114,35 @@ impl ProcessState {
             self.actor.append_failed(file, || full.to_string());
             return Err(full.into());
         }
-        let appended = if let Some(held_back) = &mut self.held_back {
+        if let Some(held_back) = &mut self.held_back {
             let claimed = check_claim(self.actor.scope.table(), owner, file, claim);
             claimed.map_err(|error| Refusal::from_claim(&error, file))?;
-            held_back.push(file, record, durability).map_err(|error| self.actor.not_held_back(file, error))?
-        } else {
-            let mut options =
-                AppendOptions { buffered: durability == Durability::Buffered, id, writer: self.actor.id().get() };
-            let is_synced = durability == Durability::Synced;
-            if file.file.is_slow() {
-                // Who waits for the write need not wait for the buffer too.
-                options.buffered = false;
-                let (table, claimed) = (self.actor.scope.table().clone(), file.clone());
-                let guard = move || check_claim(&table, owner, &claimed, claim);
-                let next = Next::Write(file.file.commit_elsewhere(record, options, guard));
-                return Ok(Written::Later(Box::new(Later { file: file.clone(), is_synced, next })));
-            }
-            let guard = || check_claim(self.actor.scope.table(), owner, file, claim);
-            let written = file.file.commit_with(&record, &options, guard);
-            let appended = written.map_err(|error| self.actor.not_appended(file, &error))?;
-            if is_synced {
-                let next = Next::Sync(appended, file.file.synced(&appended));
-                return Ok(Written::Later(Box::new(Later { file: file.clone(), is_synced, next })));
-            }
-            appended
+            let appended = held_back.push(file, record, durability);
+            return Ok(Written::Now(appended.map_err(|error| self.actor.not_held_back(file, error))?));
+        }
+        let wanted = Wanted { owner, claim, durability, id };
+        let written = appending::write(self.actor.scope.table(), file, record, wanted);
+        written.map_err(|error| self.actor.not_appended(file, &error))
+    }
+
+    /// What the guest is told of an append that may still have to be waited for.
+    async fn answer(&mut self, written: Written) -> Result<append::Appended, Refusal> {
+        let (appended, synced) = match written {
+            Written::Now(appended) => (appended, false),
+            Written::Later(later) => Box::pin(self.finish(*later)).await?,
         };
         self.appends.count(&appended);
-        Ok(Written::Now(answer(&appended, false)))
+        Ok(answer(&appended, synced))
     }
 
     /// Waits for what an append still has to wait for. If the process is stopped meanwhile, this is dropped: what was not
     /// begun is not written, and what was is settled before the process's end is told.
-    async fn finish(&mut self, later: Later) -> Result<append::Appended, Refusal> {
-        let Later { file, is_synced, next } = later;
-        let (appended, syncing) = match next {
-            Next::Write(writing) => {
-                let written = writing.await;
-                let appended = written.map_err(|error| self.actor.not_appended(&file, &error))?;
-                (appended, is_synced.then(|| file.file.synced(&appended)))
-            }
-            Next::Sync(appended, syncing) => (appended, Some(syncing)),
-        };
-        let synced = match syncing {
-            None => false,
-            Some(syncing) => {
-                syncing.await.map_err(|error| self.actor.sync_failed(&file, &error, false))?;
-                true
-            }
-        };
-        self.appends.count(&appended);
-        Ok(answer(&appended, synced))
+    async fn finish(&mut self, later: Later) -> Result<(Appended, bool), Refusal> {
+        let file = later.file.clone();
+        later.finish().await.map_err(|failed| match failed {
+            Failed::Write(error) => self.actor.not_appended(&file, &error),
+            Failed::Sync(error) => self.actor.sync_failed(&file, &error, false),
+        })
     }
 }
 
@@ -247,22 +197,6 @@ fn record_id(id: &str, file: &GrantedFile, is_held_back: bool) -> Result<RecordI
         return Ok(RecordId::of(format!("guest: {id}").as_bytes()));
     };
     Err(types::Error::InvalidArgument(wrong).into())
-}
-
-/// What the host knows about a claim at the moment at which this is asked: the fence of the live hold, or none for a
-/// file that is bound to no lock. Who makes no claim claims the hold that it has.
-fn check_claim(
-    table: &LockTable,
-    owner: OwnerId,
-    file: &GrantedFile,
-    claim: Option<Fence>,
-) -> Result<Option<u64>, ClaimError> {
-    let Some(lock) = &file.requires else {
-        return Ok(None);
-    };
-    let claim = claim.or_else(|| table.held_fence(owner, lock.id)).ok_or(ClaimError::LockRequired)?;
-    table.check_claim(owner, lock.id, claim)?;
-    Ok(Some(claim.get()))
 }
 
 fn answer(appended: &Appended, synced: bool) -> append::Appended {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use lockkeeper_locks::{AcquireError, Acquired, Acquisition, Ask, Fence, Given, Holder, Passage, Wait};
+use lockkeeper_locks::{AcquireError, Acquired, Acquisition, Ask, Fence, Given, Passage, Wait};
 
 use super::Refusal;
 use crate::bindings::lockkeeper::runtime::types;
@@ -58,11 +58,6 @@ impl Actor {
             Ok(Passage::Wait(wait)) => Box::pin(self.wait_for_lock(lock, wait, timeout)).await,
             Err(error) => Err(self.refused(lock, error)),
         }
-    }
-
-    /// Says that the process asks for a lock and will wait for it.
-    pub(super) fn asks(&self, lock: &ScopedLock) {
-        self.events.emit(|| Event::Asked { process: self.id(), lock: lock.name.clone() });
     }
 
     async fn wait_for_lock(
@@ -150,14 +145,12 @@ impl Actor {
         .await
     }
 
-    /// What follows from every refusal of a lock.
+    /// What a guest is told of every refusal of a lock.
     pub(super) fn refused(&self, lock: &ScopedLock, error: AcquireError) -> Refusal {
-        self.events.emit(|| Event::Refused { process: self.id(), lock: lock.name.clone(), why: error.to_string() });
-        let AcquireError::Deadlock { circle } = error else { return error.into() };
-        let circle = self.scope.named(&circle, Instant::now());
-        let told = circle.iter().cloned().map(types::Wait::from).collect();
-        self.events.emit(|| Event::Deadlock { process: self.id(), circle });
-        types::Error::Deadlock(told).into()
+        match self.tell_refused(lock, &error) {
+            Some(circle) => types::Error::Deadlock(circle.into_iter().map(types::Wait::from).collect()).into(),
+            None => error.into(),
+        }
     }
 
     /// Releases a lock, or one level of it. A guest that names its hold by its fence means no later one.
@@ -176,41 +169,6 @@ impl Actor {
     pub(super) fn release_permits(&self, lock: &ScopedLock, permits: u32) -> Result<(), Refusal> {
         self.releasing(lock, None, permits);
         Ok(self.scope.table().release_permits(self.owner(), lock.id, permits, clock::now())?)
-    }
-
-    /// Says that a hold ends, before it does: the one with this fence if one is named, and if no more of it is left than
-    /// is given back.
-    pub(super) fn releasing(&self, lock: &ScopedLock, guard: Option<Fence>, count: u32) {
-        let ends = |hold: &Holder| hold.count == count && guard.is_none_or(|guard| guard == hold.fence);
-        self.announce_release(lock, ends);
-    }
-
-    /// Says that the whole hold ends, however often the lock is held, before it does.
-    pub(super) fn letting_go(&self, lock: &ScopedLock) {
-        self.announce_release(lock, |_| true);
-    }
-
-    fn announce_release(&self, lock: &ScopedLock, ends: impl FnOnce(&Holder) -> bool) {
-        if !self.events.is_observed() {
-            return;
-        }
-        if let Some(hold) = self.scope.table().held(self.owner(), lock.id).filter(ends) {
-            let fence = hold.fence.get();
-            self.events.emit(|| Event::Released { process: self.id(), lock: lock.name.clone(), fence });
-        }
-    }
-
-    /// What follows from every grant.
-    pub(super) fn granted(&self, lock: &Arc<ScopedLock>, acquired: Acquired, waited: Duration) -> Acquired {
-        self.scope.granted(lock, acquired.fence);
-        self.events.emit(|| Event::Granted {
-            process: self.id(),
-            lock: lock.name.clone(),
-            fence: acquired.fence.get(),
-            previous: acquired.previous,
-            waited,
-        });
-        acquired
     }
 }
 

@@ -223,6 +223,16 @@ pub enum SpawnError {
         /// Why.
         source: NoRoom,
     },
+    /// There is nothing in its program that could be run.
+    #[error(
+        "`{process}` cannot be started: `{program}` exports no `wasi:cli/run`; give it a main function, or call what it exports"
+    )]
+    NotACommand {
+        /// The process.
+        process: Arc<str>,
+        /// Its program.
+        program: Arc<str>,
+    },
     /// The host shuts down.
     #[error("the host is shutting down; no process is started any more")]
     ShuttingDown,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{Array, Kind as TableKind, ScalarKind, Scalars, Value};
 
-use super::{Origin, Shared};
+use super::{Origin, Shared, Start};
 use crate::grants::{GrantedValue, Shared as SharedValue};
 use crate::name::Name;
 use crate::process::family::{Berth, Child, Content, Household, MakeRefused, Request, SpawnRefused};
@@ -83,7 +83,7 @@ impl Household for OfProcess {
         let exit = TableKind::Exit { of: id.owner(), since: Instant::now() };
         let exit = self.job.host.scope.create_unbound(Name::end_of(id.get()), exit, None);
         let origin = Origin { id, parent: Some(parent.id), exit: Some(exit.clone()), berth: Some(berth) };
-        let process = Shared::start(&self.job, program, &spec, rights, origin);
+        let process = Shared::start(&self.job, program, &spec, rights, origin, Start::default());
         let process = process.map_err(|error| {
             // It has made no request, and makes none.
             self.job.host.scope.table().forget_owner(id.owner());

@@ -4,6 +4,7 @@ mod dirs;
 mod error;
 mod household;
 mod series;
+mod spawn;
 mod spec;
 
 use std::collections::HashMap;
@@ -18,13 +19,15 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::grants::{GrantedFile, GrantedValue, Rights, Shared as SharedValue};
 use crate::host::{Host, ShuttingDown};
+use crate::host_code::Locks;
 use crate::ids::ProcessId;
 use crate::name::Name;
 use crate::observe::Kind;
 use crate::process::control::Control;
 use crate::process::family::Berth;
 use crate::process::{
-    Commit, Identity, InputDir, Placement, Prepared, Process, ProcessSpec, ProcessState, Surroundings, connect,
+    Commit, Data, Entry, Identity, InputDir, Placement, Prepared, Process, ProcessSpec, ProcessState, Serve,
+    Surroundings, connect,
 };
 use crate::program::Program;
 use crate::scope::{Bound, ObjectBudget, ScopedLock};
@@ -34,6 +37,7 @@ pub use error::{JobError, SpawnError};
 pub(crate) use household::OWN_PROGRAM;
 use household::OfProcess;
 pub use series::SeriesError;
+pub use spawn::{Grant, Spawn};
 pub use spec::{
     AppendSpec, DEPTH_MAX, JobLimits, JobSpec, LockKind, LockSpec, MAX_HOLD_MAX, ProgramSpec, VALUE_BYTES_MAX,
     ValueContent, ValueSpec, check_max_hold,
@@ -63,6 +67,15 @@ struct Origin {
     /// What others wait at for its end.
     exit: Option<Arc<ScopedLock>>,
     berth: Option<Berth>,
+}
+
+/// How a process begins.
+#[derive(Default)]
+struct Start {
+    /// Who calls its exports. None: its `run` is called.
+    service: Option<Box<dyn Serve>>,
+    /// What the embedder keeps with it.
+    data: Data,
 }
 
 impl Job {
@@ -163,10 +176,20 @@ impl Job {
 
     /// Starts a process. Returns at once; the process runs on its shard.
     pub fn spawn(&self, program: &Program, spec: &ProcessSpec) -> Result<Process, SpawnError> {
+        self.start(program, spec, Start::default())
+    }
+
+    fn start(&self, program: &Program, spec: &ProcessSpec, start: Start) -> Result<Process, SpawnError> {
         let name: Arc<str> = spec.full_name().into();
         let rights = self.shared.rights_of(&name, spec)?;
         let origin = Origin { id: self.shared.host.next_process(), parent: None, exit: None, berth: None };
-        Shared::start(&self.shared, program, spec, rights, origin)
+        Shared::start(&self.shared, program, spec, rights, origin, start)
+    }
+
+    /// Makes host code an owner of the job's locks, with this name in messages: it takes the locks and appends to the files
+    /// that the job has, as its processes do.
+    pub fn locks(&self, name: &str) -> Locks {
+        Locks::new(&self.shared.host, &self.shared.watch, &self.shared.rights, name.into())
     }
 
     /// Waits until every process of the job has ended, those included that its processes have started.
@@ -263,11 +286,18 @@ impl Shared {
         spec: &ProcessSpec,
         rights: Rights,
         origin: Origin,
+        start: Start,
     ) -> Result<Process, SpawnError> {
         let stay =
             program.room.enter().map_err(|source| SpawnError::NoRoom { process: spec.full_name().into(), source })?;
         let Origin { id, parent, exit, berth } = origin;
+        let Start { service, data } = start;
         let name: Arc<str> = spec.full_name().into();
+        let entry = match (service, &program.command) {
+            (Some(service), _) => Entry::Serve(program.instance.clone(), service),
+            (None, Some(command)) => Entry::Run(command.clone()),
+            (None, None) => return Err(SpawnError::NotACommand { process: name, program: program.name.clone() }),
+        };
         if spec.commit == Commit::AtEnd
             && let Some(bound) = rights.files.values().find(|file| file.requires.is_some())
         {
@@ -311,10 +341,11 @@ impl Shared {
             seat: self.watch.begin(id, name.clone(), spec.limits.timeout.is_some(), control.stopping()),
             control: &control,
             household: Box::new(household),
+            data: self.host.host_interfaces.data_of(id, &name, data),
         };
         let state = ProcessState::new(identity, rights, wasi.build(), spec, around);
         let prepared = Box::new(Prepared {
-            program: program.command.clone(),
+            entry,
             stay,
             state,
             control: control.clone(),

@@ -61,6 +61,13 @@ pub struct LockSpec {
     pub max_hold: Option<Duration>,
 }
 
+impl LockSpec {
+    /// A mutex of this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+}
+
 /// What a lock of a job is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LockKind {
@@ -140,6 +147,20 @@ pub struct AppendSpec {
     pub requires_lock: Option<String>,
     /// What a record survives before its append returns, unless the process asks for something else.
     pub durability: Durability,
+}
+
+impl AppendSpec {
+    /// A file that is bound to no lock, whose records survive the death of the host.
+    pub fn new(name: impl Into<String>, file: FileSpec) -> Self {
+        Self { name: name.into(), file, requires_lock: None, durability: Durability::Written }
+    }
+
+    /// Bound to this lock of the job: nobody writes to it without.
+    #[must_use]
+    pub fn requires_lock(mut self, lock: impl Into<String>) -> Self {
+        self.requires_lock = Some(lock.into());
+        self
+    }
 }
 
 /// Whether something of this kind is held by owners, so that a hold can last too long.

@@ -45,6 +45,11 @@ impl Process {
         self.control.join().await
     }
 
+    /// [`Process::join`], for how it ended.
+    pub async fn outcome(&self) -> Outcome {
+        self.join().await.outcome.clone()
+    }
+
     /// [`Process::join`] for a thread that may block.
     pub fn join_blocking(&self) -> Arc<Exit> {
         self.control.join_blocking()

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use lockkeeper_locks::Place;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::p2::bindings::CommandPre;
 
 use super::commit_order::{CommitTurn, OutOfOrder};
 use super::control::{Control, Stop};
+use super::entry::{CallOverdue, Entry};
 use super::family::{Berth, Children};
 use super::held_back::{HeldBack, Pending};
 use super::limits::MemoryExceeded;
@@ -30,7 +30,7 @@ use crate::turn;
 
 /// A process that can start: everything that can go wrong beforehand has not.
 pub(crate) struct Prepared {
-    pub(crate) program: CommandPre<ProcessState>,
+    pub(crate) entry: Entry,
     /// Its place in the engine.
     pub(crate) stay: Stay,
     pub(crate) state: ProcessState,
@@ -48,7 +48,7 @@ pub(crate) struct Prepared {
 
 /// A process that has begun. What is in here is in the future of each process for as long as it lives.
 struct Begun {
-    program: CommandPre<ProcessState>,
+    entry: Entry,
     stay: Stay,
     store: Store<ProcessState>,
     control: Arc<Control>,
@@ -66,19 +66,8 @@ struct Begun {
 
 /// Makes a process of what was prepared, not yet with an instruction run.
 fn begin(prepared: Box<Prepared>) -> Begun {
-    let Prepared {
-        program,
-        stay,
-        mut state,
-        control,
-        call_bytes_max,
-        timeout,
-        output,
-        inputs,
-        watch,
-        exit: _,
-        berth,
-    } = *prepared;
+    let Prepared { entry, stay, mut state, control, call_bytes_max, timeout, output, inputs, watch, exit: _, berth } =
+        *prepared;
     let (identity, denials, children) = (state.identity.clone(), state.denials.clone(), state.children.clone());
     let turn = state.held_back.as_ref().and_then(HeldBack::turn);
     let place = Place(turn::shard().and_then(|shard| u16::try_from(shard).ok()).unwrap_or_default());
@@ -87,7 +76,7 @@ fn begin(prepared: Box<Prepared>) -> Begun {
     let parent = identity.parent;
     state.actor.events.emit(|| Event::Started { process: identity.id, name: identity.name.clone(), parent });
 
-    let mut store = Store::new(program.engine(), state);
+    let mut store = Store::new(entry.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(call_bytes_max);
     store.set_epoch_deadline(1);
@@ -101,7 +90,7 @@ fn begin(prepared: Box<Prepared>) -> Begun {
         })
     });
     Begun {
-        program,
+        entry,
         stay,
         store,
         control,
@@ -124,7 +113,7 @@ pub(crate) async fn run(prepared: Box<Prepared>, started: Instant) -> Exit {
     // Boxed, and taken apart in a function: what an async function is given, and what it makes of it, is each in the memory
     // of every process that waits.
     let Begun {
-        program,
+        entry,
         stay,
         mut store,
         control,
@@ -146,11 +135,7 @@ pub(crate) async fn run(prepared: Box<Prepared>, started: Instant) -> Exit {
 
     // The call owns the store and gives it back only when it returns: whoever stops the process holds both in one.
     let call = Box::pin(async move {
-        let ended = async {
-            let command = program.instantiate_async(&mut store).await?;
-            command.wasi_cli_run().call_run(&mut store).await
-        };
-        let ended = ended.await;
+        let ended = entry.enter(&mut store).await;
         (ended, store)
     });
     let mut call = guarded(call);
@@ -302,6 +287,9 @@ fn from_call(ended: wasmtime::Result<Result<(), ()>>, call_bytes_max: usize) -> 
     }
     if let Some(StatusOutOfRange { status }) = error.downcast_ref() {
         return Outcome::StatusOutOfRange { status: *status };
+    }
+    if let Some(CallOverdue { limit }) = error.downcast_ref() {
+        return Outcome::TimedOut { limit: *limit };
     }
     if let Some(MemoryExceeded { limit_bytes }) = error.downcast_ref() {
         return Outcome::OutOfMemory { limit_bytes: *limit_bytes };

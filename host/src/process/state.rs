@@ -1,5 +1,6 @@
 //! What the engine keeps for one process.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lockkeeper_locks::OwnerId;
@@ -10,6 +11,7 @@ use super::actor::Actor;
 use super::ambient::{Clocks, Random, SeededBytes};
 use super::appends::Appends;
 use super::control::Control;
+use super::data::Data;
 use super::family::{Children, Household};
 use super::held_back::HeldBack;
 use super::limits::MemoryLimiter;
@@ -62,10 +64,14 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) seat: Arc<Seat>,
     pub(crate) control: &'a Control,
     pub(crate) household: Box<dyn Household>,
+    pub(crate) data: Data,
 }
 
 /// What the engine keeps for one process: the state behind every call that it makes.
-pub(crate) struct ProcessState {
+///
+/// An embedder meets it where he gives programs host interfaces of his own ([`crate::HostInterfaces`]) and
+/// where he calls their exports ([`crate::Plugin::call`]): it has what he keeps with the process.
+pub struct ProcessState {
     pub(crate) identity: Identity,
     pub(crate) actor: Actor,
     pub(crate) rights: Rights,
@@ -89,6 +95,8 @@ pub(crate) struct ProcessState {
     pub(crate) handles: u32,
     pub(crate) handles_max: u32,
     pub(crate) denials: Denials,
+    /// What the embedder keeps with it.
+    pub(super) data: Data,
 }
 
 /// WASI's own handles (streams, polls, directories that are granted) come on top of ours and of the open files in one table,
@@ -103,7 +111,7 @@ impl ProcessState {
         spec: &ProcessSpec,
         around: Surroundings<'_>,
     ) -> Self {
-        let Surroundings { scope, events, seat, control, household } = around;
+        let Surroundings { scope, events, seat, control, household, data } = around;
         let (limits, commit) = (&spec.limits, spec.commit);
         let mut table = ResourceTable::new();
         table.set_max_capacity(
@@ -136,6 +144,7 @@ impl ProcessState {
             handles: 0,
             handles_max: limits.handles_max,
             denials: Denials::default(),
+            data,
         }
     }
 
@@ -157,5 +166,12 @@ impl ProcessState {
 impl WasiView for ProcessState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// There is nothing in it that could be printed in a line.
+impl fmt::Debug for ProcessState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessState").field("identity", &self.identity).finish_non_exhaustive()
     }
 }

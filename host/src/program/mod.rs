@@ -13,19 +13,22 @@ use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
 };
 use wasmtime::Engine;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 use wasmtime_wasi::p2::bindings::CommandPre;
 
 use crate::engine::{EngineError, Engines, Footprint, Kind, Profile, Room};
 use crate::process::ProcessState;
+use crate::runtime::Runtime;
 pub(crate) use cache::Cache;
 pub use inspect::{Import, Inspection};
 
-/// A program, compiled and linked, ready to be started any number of times.
+/// A program, compiled and linked, ready to be started any number of times by the [`Runtime`] that it was made for.
 #[derive(Clone)]
 pub struct Program {
     pub(crate) name: Arc<str>,
-    pub(crate) command: CommandPre<ProcessState>,
+    pub(crate) instance: InstancePre<ProcessState>,
+    /// None for one that exports no `wasi:cli/run`: its exports are called by the host.
+    pub(crate) command: Option<CommandPre<ProcessState>>,
     pub(crate) room: Arc<Room>,
     digest: [u8; 32],
     inspection: Arc<Inspection>,
@@ -73,7 +76,7 @@ pub enum ProgramError {
         /// What the adapter says.
         reason: String,
     },
-    /// A component without an entry point.
+    /// A component without an entry point, where one is needed.
     #[error("{} exports no `wasi:cli/run`, so it cannot be run; give it a main function and build it for wasm32-wasip2", path.display())]
     NotACommand {
         /// Where it is.
@@ -110,29 +113,55 @@ pub enum ProgramError {
 }
 
 impl Program {
-    /// Reads, compiles (or finds compiled) and links a program.
-    pub(crate) fn load(
-        engines: &Engines,
+    /// Reads a program from a file, compiles it unless that was done before, and links it: a component, or a core module of
+    /// WASI 0.1, each in binary or as text. To be started it must export `wasi:cli/run`, as every program with a `main`
+    /// does; one that exports something else can be called ([`Spawn::plugin`](crate::Spawn::plugin)).
+    pub fn from_file(runtime: &Runtime, path: impl AsRef<Path>) -> Result<Self, ProgramError> {
+        Self::from_file_as(runtime, path, runtime.profile())
+    }
+
+    /// [`from_file`](Program::from_file), for processes that are kept in this way whatever fits the program. None: the way
+    /// that fits it.
+    pub fn from_file_as(
+        runtime: &Runtime,
+        path: impl AsRef<Path>,
         profile: Option<Profile>,
-        cache: Option<&Cache>,
-        path: &Path,
     ) -> Result<Self, ProgramError> {
-        let bytes = read(path)?;
-        let (kind, footprint) = fitting(engines, profile, path, &bytes)?;
-        let component = compile(kind.linker.engine(), cache, path, &bytes)?;
-        let inspection = Inspection::of(kind, footprint, &component);
-        if let Some(import) = inspection.imports.iter().find(|import| !import.known) {
+        let path = path.as_ref();
+        Self::link(runtime, profile, path, &read(path)?)
+    }
+
+    /// [`from_file`](Program::from_file) for a program whose bytes are at hand. Its processes see `name` as their first
+    /// argument, and messages call it so.
+    pub fn from_bytes(runtime: &Runtime, name: &str, bytes: &[u8]) -> Result<Self, ProgramError> {
+        Self::link(runtime, runtime.profile(), Path::new(name), bytes)
+    }
+
+    /// Compiles (or finds compiled) and links a program.
+    fn link(runtime: &Runtime, profile: Option<Profile>, path: &Path, bytes: &[u8]) -> Result<Self, ProgramError> {
+        let engines = runtime.engines();
+        let (kind, footprint) = fitting(engines, profile, path, bytes)?;
+        let component = compile(kind.linker.engine(), runtime.cache(), path, bytes)?;
+        let mut inspection = Inspection::of(kind, footprint, &component);
+        // With interfaces of the embedder only the linker knows them all.
+        if let Some(import) = inspection.imports.iter().find(|import| !import.known)
+            && !engines.has_host_interfaces()
+        {
             return Err(ProgramError::UnknownImport { path: path.to_owned(), import: import.name.clone() });
-        }
-        if !inspection.is_command {
-            return Err(ProgramError::NotACommand { path: path.to_owned() });
         }
         let mismatch =
             |error: wasmtime::Error| ProgramError::Mismatch { path: path.to_owned(), reason: format!("{error:#}") };
-        let command = CommandPre::new(kind.linker.instantiate_pre(&component).map_err(mismatch)?).map_err(mismatch)?;
+        let instance = kind.linker.instantiate_pre(&component).map_err(mismatch)?;
+        inspection.imports.iter_mut().for_each(|import| import.known = true);
+        let command = inspection.is_command.then(|| CommandPre::new(instance.clone())).transpose().map_err(mismatch)?;
         let name = path.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy()).into();
-        let digest = *blake3::hash(&bytes).as_bytes();
-        Ok(Self { name, command, room: kind.room.clone(), digest, inspection: Arc::new(inspection) })
+        let digest = *blake3::hash(bytes).as_bytes();
+        Ok(Self { name, instance, command, room: kind.room.clone(), digest, inspection: Arc::new(inspection) })
+    }
+
+    /// Whether it can be started: whether it exports `wasi:cli/run`.
+    pub fn is_command(&self) -> bool {
+        self.command.is_some()
     }
 
     /// The hash of its bytes (BLAKE3): another program has another one.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -31,10 +32,13 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Processes alive; without any the clock rests.
+    /// Processes alive; without any, and without an alarm, the clock rests.
     alive: usize,
     /// When which process is to be ended. An entry goes with its process.
     deadlines: BTreeMap<(Instant, ProcessId), (Arc<Control>, Stop)>,
+    /// When which wait of host code is over, by the number of the alarm.
+    alarms: BTreeMap<(Instant, u64), Waker>,
+    alarms_set: u64,
     /// The jobs that may come to stand still.
     watches: Vec<Weak<Watch>>,
     stopped: bool,
@@ -91,6 +95,25 @@ impl Ticker {
         }
     }
 
+    /// Wakes somebody at this time. An alarm that was set before, and has not rung, wakes this one instead. Answers what it is
+    /// called.
+    pub(crate) fn wake_at(&self, at: Instant, alarm: Option<u64>, waker: &Waker) -> u64 {
+        let mut state = self.shared.state();
+        let alarm = alarm.unwrap_or_else(|| {
+            state.alarms_set += 1;
+            state.alarms_set
+        });
+        state.alarms.insert((at, alarm), waker.clone());
+        drop(state);
+        self.shared.changed.notify_all();
+        alarm
+    }
+
+    /// Takes an alarm back, if it has not rung.
+    pub(crate) fn wake_no_more(&self, at: Instant, alarm: u64) {
+        self.shared.state().alarms.remove(&(at, alarm));
+    }
+
     /// A process is over that began with this deadline.
     pub(crate) fn end(&self, process: ProcessId, control: &Control, deadline: Option<Instant>) {
         let mut state = self.shared.state();
@@ -111,7 +134,7 @@ impl Shared {
     /// Waits for the next tick; who is over time by then, or none if the ticker is to end.
     fn tick(&self) -> Option<Vec<(Arc<Control>, Stop)>> {
         let mut state = self.state();
-        while state.alive == 0 && !state.stopped {
+        while state.alive == 0 && state.alarms.is_empty() && !state.stopped {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         drop(state);
@@ -122,9 +145,15 @@ impl Shared {
         }
         let now = Instant::now();
         let mut over = Vec::new();
+        let mut ringing = Vec::new();
+        while let Some(first) = state.alarms.first_entry().filter(|first| first.key().0 <= now) {
+            ringing.push(first.remove());
+        }
         while let Some(first) = state.deadlines.first_entry().filter(|first| first.key().0 <= now) {
             over.push(first.remove());
         }
+        drop(state);
+        ringing.into_iter().for_each(Waker::wake);
         Some(over)
     }
 }

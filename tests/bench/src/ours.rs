@@ -62,7 +62,7 @@ impl Ours {
     pub(crate) fn new(shards: usize, lengths: Lengths) -> anyhow::Result<Self> {
         let state = tempfile::tempdir()?;
         let runtime = runtime(shards, &state)?;
-        let load = |name: &str| runtime.load(&guests::path(name));
+        let load = |name: &str| Program::from_file(&runtime, guests::path(name));
         let (pair, contend, hold) = (load("pair")?, load("contend")?, load("hold")?);
         let (add, add_rate) = (load("add")?, load("add_rate")?);
         Ok(Self { runtime, lengths, pair, contend, hold, add, add_rate, _state: state })

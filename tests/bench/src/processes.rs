@@ -52,7 +52,7 @@ impl Ours {
     fn new(shards: usize, profile: Profile) -> anyhow::Result<Self> {
         let state = tempfile::tempdir()?;
         let runtime = runtime(shards, &state)?;
-        let load = |name: &str| runtime.load_as(&guests::path(name), profile);
+        let load = |name: &str| Program::from_file_as(&runtime, guests::path(name), Some(profile));
         let (nothing, once, hold) = (load("nothing")?, load("once")?, load("hold")?);
         Ok(Self { runtime, nothing, once, hold, _state: state })
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use lockkeeper::storage::Disk;
 use lockkeeper::{
-    Access, AppendSpec, DirGrant, Durability, FileSpec, Format, JobSpec, LockSpec, Placement, ProcessSpec, Runtime,
-    RuntimeConfig,
+    Access, AppendSpec, DirGrant, Durability, FileSpec, Format, JobSpec, LockSpec, Placement, ProcessSpec, Program,
+    Runtime, RuntimeConfig,
 };
 use lockkeeper_guest_programs::acked::{self, Acked, BOUND, COLUMNS, FILE_COUNT, FILES, Promise, Shape};
 use lockkeeper_tests::{Lines, guest, join, spec, workspace};
@@ -155,7 +155,8 @@ pub(crate) fn child() {
         ..RuntimeConfig::default()
     })
     .expect("a host");
-    let program = runtime.load(&workspace().join("target/guests/wasm32-wasip2/release/append_acked.wasm"));
+    let program =
+        Program::from_file(&runtime, workspace().join("target/guests/wasm32-wasip2/release/append_acked.wasm"));
     let program = program.expect("the parent has built it");
     let files = FILES.iter().enumerate().map(|(place, file)| AppendSpec {
         name: file.name.to_owned(),

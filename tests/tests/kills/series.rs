@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use lockkeeper::storage::Disk;
 use lockkeeper::{
-    AppendSpec, Commit, Durability, FileSpec, Format, JobSpec, ProcessSpec, RecordId, Runtime, RuntimeConfig,
+    AppendSpec, Commit, Durability, FileSpec, Format, JobSpec, ProcessSpec, Program, RecordId, Runtime, RuntimeConfig,
 };
 use lockkeeper_tests::{Lines, figure, guest, join, spec, workspace};
 use tempfile::TempDir;
@@ -55,7 +55,7 @@ fn commit_all(dir: &Path, begin: Begin, disk: Option<Arc<dyn Disk>>) {
         ..RuntimeConfig::default()
     })
     .expect("a host");
-    let program = runtime.load(&workspace().join("target/guests/wasm32-wasip2/release/map_script.wasm"));
+    let program = Program::from_file(&runtime, workspace().join("target/guests/wasm32-wasip2/release/map_script.wasm"));
     let program = program.expect("the parent has built it");
     let files = FILES.map(|name| {
         let mut file = FileSpec::new(dir.join(name), Format::Csv { header: Vec::new() }, "a host that will die");

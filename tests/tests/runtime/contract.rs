@@ -1,7 +1,7 @@
 //! What guests do wrong is refused by the words of `wit/`, and costs nobody else anything.
 
 use lockkeeper::observe::{Event, Kind, Outcome};
-use lockkeeper::{Format, Limits, LockLimits, LockState, Process, ProcessSpec, SpawnError};
+use lockkeeper::{Format, Limits, LockLimits, LockState, Process, ProcessSpec, Program, SpawnError};
 use lockkeeper_tests::{Lines, TestHost, join, log_of, spec};
 
 #[test]
@@ -185,7 +185,7 @@ fn handles_of_one_process_mean_nothing_in_another() {
     let run = |name: &str, text: &str| {
         let path = host.path(name);
         std::fs::write(&path, wat::parse_str(text).expect("a component")).expect("a file");
-        let program = host.runtime().load(&path).expect("a program");
+        let program = Program::from_file(host.runtime(), &path).expect("a program");
         join(&host.spawn(&job, &program, &[], &["a", "b"], &[]).0).outcome.clone()
     };
     assert_eq!(run("harmless.wasm", &forger("", 0)), Outcome::Returned);

@@ -232,7 +232,7 @@ fn who_ends_inside_a_call_of_the_host_ends_alone() {
             };
             let path = host.path("inside.wat");
             std::fs::write(&path, text).expect("a file of the test is written");
-            let program = host.runtime().load(&path).unwrap_or_else(|error| panic!("{error}"));
+            let program = Program::from_file(host.runtime(), &path).unwrap_or_else(|error| panic!("{error}"));
             let limits =
                 Limits { timeout: Some(Duration::from_millis(100)), memory_bytes_max: 1 << 20, ..Limits::default() };
             let env = vec![("KEY".to_owned(), "value".to_owned())];

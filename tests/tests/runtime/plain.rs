@@ -6,7 +6,7 @@ use lockkeeper_tests::{TestHost, guest_p1, join, spec};
 
 /// Both forms of a program.
 fn both(host: &TestHost, name: &str) -> [Program; 2] {
-    [host.program(name), host.runtime().load(&guest_p1(name)).expect("a core module")]
+    [host.program(name), Program::from_file(host.runtime(), guest_p1(name)).expect("a core module")]
 }
 
 fn run(host: &TestHost, program: &Program, args: &[&str]) -> (Outcome, Vec<String>) {

@@ -37,7 +37,7 @@ fn assert_all_bytes_are_there(contents: &[u8]) {
 fn plain_appends_keep_their_bytes_and_maybe_not_their_records() {
     let host = TestHost::with_shards(2);
     plain(&host, "component", &host.program("append_raw"));
-    plain(&host, "core module", &host.runtime().load(&guest_p1("append_raw")).expect("a core module"));
+    plain(&host, "core module", &Program::from_file(host.runtime(), guest_p1("append_raw")).expect("a core module"));
 }
 
 fn plain(host: &TestHost, form: &str, program: &Program) {

@@ -48,7 +48,7 @@ fn every_call_at_every_depth(host: &TestHost, name: &str) {
     let locks = vec![LockSpec { name: "a".to_owned(), ..LockSpec::default() }];
     let files = vec![host.lines_file("file", None)];
     let job = host.runtime().job(JobSpec { locks, files, ..JobSpec::default() }).expect("a job");
-    let deep = Deep { host, job, program: host.runtime().load(&guest("scale_deep")).expect("a program") };
+    let deep = Deep { host, job, program: Program::from_file(host.runtime(), guest("scale_deep")).expect("a program") };
     let deepest = deep.deepest();
     figure(format_args!("{name}: {deepest} calls deep"));
     for what in CALLS {
@@ -141,7 +141,7 @@ fn an_allocator_that_overflows_below_the_deepest_host_call_ends_its_process_alon
         for calls in (0..24).flat_map(|power| [(1 << power), (3 << power) / 2, (5 << power) / 4, (7 << power) / 4]) {
             let path = host.path("program.wat");
             std::fs::write(&path, allocator_that_overflows(calls)).expect("written");
-            let program = host.runtime().load(&path).unwrap_or_else(|error| panic!("{error}"));
+            let program = Program::from_file(host.runtime(), &path).unwrap_or_else(|error| panic!("{error}"));
             let (process, _) = host.spawn(&job, &program, &["an argument"], &[], &[]);
             let outcome = join(&process).outcome.clone();
             assert_eq!(outcome, Outcome::StackOverflow, "{calls} calls deep, {profile}");

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lockkeeper::observe::Outcome;
-use lockkeeper::{Limits, LockState, Process, ProcessSpec, Profile};
+use lockkeeper::{Limits, LockState, Process, ProcessSpec, Profile, Program};
 use lockkeeper_tests::{figure, guest, join};
 
 use crate::parked::{park, run_through};
@@ -21,7 +21,7 @@ const AT_ONCE: usize = 50;
 fn many(profile: Profile) {
     let count = if at_full_scale() { 1_000_000 } else { 20_000 };
     let host = Quiet::configured(|config| config.profile = Some(profile));
-    let program = host.runtime.load(&guest("scale_wait")).expect("a program");
+    let program = Program::from_file(&host.runtime, guest("scale_wait")).expect("a program");
     let job = host.job();
     let spec = quiet(&[]);
     let run = |count: usize| {
@@ -75,7 +75,7 @@ fn a_process_grows_as_far_as_its_limit_in_either_profile() {
     let _turn = alone();
     for profile in [Profile::Dense, Profile::Image] {
         let host = Quiet::configured(|config| config.profile = Some(profile));
-        let program = host.runtime.load(&guest("scale_grow")).expect("a program");
+        let program = Program::from_file(&host.runtime, guest("scale_grow")).expect("a program");
         let job = host.job();
         let run = |mib: u64, memory_bytes_max: u64| {
             let limits = Limits { memory_bytes_max, ..Limits::default() };

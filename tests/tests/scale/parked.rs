@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lockkeeper::observe::Outcome;
-use lockkeeper::{Job, Process, Profile, StackGuards};
+use lockkeeper::{Job, Process, Profile, Program, StackGuards};
 use lockkeeper_tests::{figure, guest, join};
 
 use crate::support::{Quiet, alone, at_full_scale, quiet, taken};
@@ -93,7 +93,7 @@ fn very_many_processes_wait_at_one_lock_and_one_release_runs_through_all() {
 fn with_guards_that_are_mappings_there_is_room_for_fewer_processes() {
     let _turn = alone();
     let host = Quiet::configured(|config| config.stack_guards = StackGuards::Mappings);
-    let program = host.runtime.load(&guest("scale_wait")).expect("a program");
+    let program = Program::from_file(&host.runtime, guest("scale_wait")).expect("a program");
     let refused = host.runtime.check_room(&program, 100_000, 0).expect_err("there is no room");
     assert!(refused.to_string().contains("vm.max_map_count"), "{refused}");
     host.runtime.check_room(&program, 1_000, 0).expect("there is room for these");

@@ -1,6 +1,6 @@
 //! What happens at the ceiling.
 
-use lockkeeper::{NoRoom, Profile, SpawnError};
+use lockkeeper::{NoRoom, Profile, Program, SpawnError};
 use lockkeeper_tests::{guest, join, until};
 
 use crate::support::{Quiet, beside_others, quiet};
@@ -12,7 +12,7 @@ fn a_process_beyond_the_room_is_refused_and_the_next_one_starts_when_another_has
         config.profile = Some(Profile::Image);
         config.image_processes = Some(3);
     });
-    let program = host.runtime.load(&guest("lock_end")).expect("a program");
+    let program = Program::from_file(&host.runtime, guest("lock_end")).expect("a program");
     let job = host.job();
     let spawn = || job.spawn(&program, &quiet(&["a", "-", "sleep"]));
     let processes: Vec<_> = (0..3).map(|_| spawn().expect("a process")).collect();
@@ -64,10 +64,11 @@ fn processes_of_both_profiles_wait_in_one_queue_for_one_lock() {
     let _turn = beside_others();
     let host = Quiet::new();
     let path = guest("scale_wait");
-    let [dense, image] = [Profile::Dense, Profile::Image].map(|profile| host.runtime.load_as(&path, profile));
+    let [dense, image] =
+        [Profile::Dense, Profile::Image].map(|profile| Program::from_file_as(&host.runtime, &path, Some(profile)));
     let (dense, image) = (dense.expect("a program"), image.expect("a program"));
     let job = host.job();
-    let holder = host.runtime.load_as(&guest("lock_end"), Profile::Image).expect("a program");
+    let holder = Program::from_file_as(&host.runtime, guest("lock_end"), Some(Profile::Image)).expect("a program");
     let holder = job.spawn(&holder, &quiet(&["a", "-", "sleep"])).expect("a process");
     until("somebody holds the lock", || job.inspect_lock("a").is_some_and(|view| view.holder().is_some()));
     let programs = [&dense, &image].into_iter().cycle().take(100);

@@ -31,14 +31,14 @@ impl Quiet {
     }
 
     pub(crate) fn program(&self, name: &str) -> Program {
-        self.runtime.load(&guest(name)).expect("a program")
+        Program::from_file(&self.runtime, guest(name)).expect("a program")
     }
 
     /// A program written in the test.
     pub(crate) fn text(&self, name: &str, text: &str) -> Program {
         let path: PathBuf = self.dir.path().join(name);
         std::fs::write(&path, text).expect("written");
-        self.runtime.load(&path).unwrap_or_else(|error| panic!("{error}"))
+        Program::from_file(&self.runtime, &path).unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub(crate) fn job(&self) -> Job {

@@ -39,8 +39,10 @@ impl Ours {
     pub(super) fn new(shards: usize, lengths: Lengths) -> anyhow::Result<Self> {
         let state = tempfile::tempdir()?;
         let runtime = runtime(shards, &state)?;
-        let (append_rate, locked_rows) =
-            (runtime.load(&guests::path("append_rate"))?, runtime.load(&guests::path("locked_rows"))?);
+        let (append_rate, locked_rows) = (
+            Program::from_file(&runtime, guests::path("append_rate"))?,
+            Program::from_file(&runtime, guests::path("locked_rows"))?,
+        );
         Ok(Self { runtime, lengths, append_rate, locked_rows, _state: state })
     }
 

@@ -1,0 +1,115 @@
+//! One append, whoever makes it: written under the check of its claim, and waited for up to what it is to survive.
+
+use std::sync::Arc;
+
+use lockkeeper_journal::{
+    AppendError, AppendOptions, Appended, Durability, Elsewhere, Encoded, RecordId, SyncError, Syncing,
+};
+use lockkeeper_locks::{ClaimError, Fence, LockTable, OwnerId};
+
+use crate::grants::GrantedFile;
+
+/// Who appends, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) owner: OwnerId,
+    /// The hold under which it is written. None: whatever hold the owner has of the file's lock.
+    pub(crate) claim: Option<Fence>,
+    pub(crate) durability: Durability,
+    pub(crate) id: Option<RecordId>,
+}
+
+/// What becomes of a record.
+pub(crate) enum Written {
+    /// All that was asked for has happened.
+    Now(Appended),
+    /// Something has to be waited for. Boxed, as is the wait: most appends need none, and the engine moves what it is to
+    /// poll.
+    Later(Box<Later>),
+}
+
+/// An append that has to be waited for.
+pub(crate) struct Later {
+    pub(crate) file: Arc<GrantedFile>,
+    is_synced: bool,
+    next: Next,
+}
+
+enum Next {
+    /// The write itself, on a thread of the file, since the disk has proven slow.
+    Write(Elsewhere<Result<Appended, AppendError<ClaimError>>>),
+    /// The sync of what was written.
+    Sync(Appended, Syncing),
+}
+
+/// Why an append that was waited for has failed.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Write(AppendError<ClaimError>),
+    Sync(SyncError),
+}
+
+/// Writes a record, or begins to.
+pub(crate) fn write(
+    table: &Arc<LockTable>,
+    file: &Arc<GrantedFile>,
+    record: Encoded,
+    wanted: Wanted,
+) -> Result<Written, AppendError<ClaimError>> {
+    let Wanted { owner, claim, durability, id } = wanted;
+    let mut options = AppendOptions { buffered: durability == Durability::Buffered, id, writer: owner.get() };
+    let is_synced = durability == Durability::Synced;
+    if file.file.is_slow() {
+        // Who waits for the write need not wait for the buffer too.
+        options.buffered = false;
+        let (table, claimed) = (table.clone(), file.clone());
+        let guard = move || check_claim(&table, owner, &claimed, claim);
+        let next = Next::Write(file.file.commit_elsewhere(record, options, guard));
+        return Ok(Written::Later(Box::new(Later { file: file.clone(), is_synced, next })));
+    }
+    let appended = file.file.commit_with(&record, &options, || check_claim(table, owner, file, claim))?;
+    if is_synced {
+        let next = Next::Sync(appended, file.file.synced(&appended));
+        return Ok(Written::Later(Box::new(Later { file: file.clone(), is_synced, next })));
+    }
+    Ok(Written::Now(appended))
+}
+
+impl Later {
+    /// Waits for what an append still has to wait for; answers too whether it survives the loss of power. If this is dropped
+    /// meanwhile, what was not begun is not written, and what was is settled.
+    pub(crate) async fn finish(self) -> Result<(Appended, bool), Failed> {
+        let Self { file, is_synced, next } = self;
+        let (appended, syncing) = match next {
+            Next::Write(writing) => {
+                let appended = writing.await.map_err(Failed::Write)?;
+                (appended, is_synced.then(|| file.file.synced(&appended)))
+            }
+            Next::Sync(appended, syncing) => (appended, Some(syncing)),
+        };
+        let synced = match syncing {
+            None => false,
+            Some(syncing) => {
+                syncing.await.map_err(Failed::Sync)?;
+                true
+            }
+        };
+        Ok((appended, synced))
+    }
+}
+
+/// What the host knows about a claim at the moment at which this is asked: the fence of the live hold, or none for a
+/// file that is bound to no lock. Who makes no claim claims the hold that it has.
+pub(crate) fn check_claim(
+    table: &LockTable,
+    owner: OwnerId,
+    file: &GrantedFile,
+    claim: Option<Fence>,
+) -> Result<Option<u64>, ClaimError> {
+    let Some(lock) = &file.requires else {
+        return Ok(None);
+    };
+    let claim = claim.or_else(|| table.held_fence(owner, lock.id)).ok_or(ClaimError::LockRequired)?;
+    table.check_claim(owner, lock.id, claim)?;
+    Ok(Some(claim.get()))
+}
