@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Runs it all; answers how long the file is.
-pub fn run(program: &Path, out: &Path) -> anyhow::Result<u64> {
+pub(crate) fn run(program: &Path, out: &Path) -> anyhow::Result<u64> {
     std::fs::create_dir_all(out)?;
     let runtime = Runtime::builder().state_dir(out.join("state")).build()?;
     let program = Program::from_file(&runtime, program)?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use futures::executor::block_on;
 use lockkeeper::wasmtime::component::HasSelf;
 use lockkeeper::{
     AppendSpec, CallError, FileSpec, Format, Grant, IfExists, JobSpec, LockSpec, Plugin, ProcessState, Program,
@@ -53,14 +54,15 @@ fn main() -> anyhow::Result<()> {
     let (Some(program), Some(out)) = (args.next(), args.next()) else {
         bail!("give the plugin and a directory for what it writes");
     };
-    for line in run(program.as_ref(), out.as_ref())? {
+    // Any executor will do.
+    for line in block_on(run(program.as_ref(), out.as_ref()))? {
         println!("{line}");
     }
     Ok(())
 }
 
 /// A host that has a dictionary for its plugins.
-pub fn host(out: &Path) -> RuntimeBuilder {
+fn host(out: &Path) -> RuntimeBuilder {
     let words: Arc<HashMap<_, _>> = Arc::new(FREQUENCIES.into());
     Runtime::builder()
         .state_dir(out.join("state"))
@@ -71,7 +73,7 @@ pub fn host(out: &Path) -> RuntimeBuilder {
 }
 
 /// What the plugin exports, called as a function of the host.
-pub async fn score(plugin: &Plugin<Scorer>, line: &str) -> Result<Result<u32, String>, CallError> {
+async fn score(plugin: &Plugin<Scorer>, line: &str) -> Result<Result<u32, String>, CallError> {
     let line = line.to_owned();
     let limit = Duration::from_secs(60);
     plugin
@@ -80,7 +82,7 @@ pub async fn score(plugin: &Plugin<Scorer>, line: &str) -> Result<Result<u32, St
 }
 
 /// Runs it all; answers what there is to print.
-pub fn run(program: &Path, out: &Path) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn run(program: &Path, out: &Path) -> anyhow::Result<Vec<String>> {
     std::fs::create_dir_all(out)?;
     let runtime = host(out).build()?;
     let program = Program::from_file(&runtime, program)?;
@@ -98,18 +100,15 @@ pub fn run(program: &Path, out: &Path) -> anyhow::Result<Vec<String>> {
         .job(&job)
         .grant(Grant::lock("scores"))
         .grant(Grant::file("scores"))
-        .plugin_blocking(|store, instance| Scorer::new(store, instance))?;
+        .plugin(|store, instance| Scorer::new(store, instance))
+        .await?;
 
     let mut printed = Vec::new();
-    // Any executor will do for the futures; without one, there is the form that blocks.
     for line in ["The keeper of the locks", "A file of perspicacity"] {
-        let asked = line.to_owned();
-        let score = plugin
-            .call_blocking(async move |scorer, store| scorer.example_words_scoring().call_score(store, &asked).await)?;
-        let score = score.map_err(anyhow::Error::msg)?;
+        let score = score(&plugin, line).await?.map_err(anyhow::Error::msg)?;
         printed.push(format!("{score:3}  {line}"));
     }
-    // The store is at hand too, and with it what the host keeps with this plugin.
+    // The store is at hand too, and with it what the host keeps with this plugin. A thread that may block need not await.
     let (scored, looked_up) = plugin.call_blocking(async |scorer, mut store| {
         let scored = scorer.example_words_scoring().call_scored(&mut store).await?;
         Ok((scored, store.data_mut().data_mut::<Dictionary>().looked_up))

@@ -98,7 +98,7 @@ pub use lockkeeper_journal::{
 pub use lockkeeper_journal::{os_lock, storage};
 pub use lockkeeper_locks::{
     AcquireError, AfterDeath, Ask, ClaimError, Counters, Delivery, EndCause, Holder, Limits as LockLimits, LockConfig,
-    LockState, LockView, Mode, Parties, Previous, QueueConfig, ReleaseError, Scalar, ScalarKind, Scalars,
+    LockState, LockView, Mode, OwnerId, Parties, Previous, QueueConfig, ReleaseError, Scalar, ScalarKind, Scalars,
     SemaphoreKind, Waiter, Want,
 };
 pub use name::{NAME_BYTES_MAX, Name, NameError};

@@ -13,8 +13,13 @@ pub fn workspace() -> &'static Path {
 /// A guest program as a component.
 pub fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| build("wasm32-wasip2", &[]));
+    BUILT.get_or_init(|| build("wasm32-wasip2", &["lockkeeper-guest-programs", "word-scorer"], &[]));
     built("wasm32-wasip2", name)
+}
+
+/// The plugin of the examples.
+pub fn plugin() -> PathBuf {
+    guest("word_scorer")
 }
 
 /// A guest program as a core module of WASI 0.1. Only those of the suite `cli`, and `append_raw`, exist as one.
@@ -23,7 +28,7 @@ pub fn guest_p1(name: &str) -> PathBuf {
     let mut suite: Vec<String> =
         ["hello", "exit", "trap", "error", "read", "stdin", "flood", "wasi"].map(|name| format!("cli_{name}")).into();
     suite.push("append_raw".to_owned());
-    BUILT.get_or_init(|| build("wasm32-wasip1", &suite));
+    BUILT.get_or_init(|| build("wasm32-wasip1", &["lockkeeper-guest-programs"], &suite));
     built("wasm32-wasip1", name)
 }
 
@@ -46,23 +51,17 @@ fn built(target: &str, name: &str) -> PathBuf {
     path
 }
 
-fn build(target: &str, bins: &[String]) {
+fn build(target: &str, packages: &[&str], bins: &[String]) {
     // Two tests that need two targets must not change the toolchain at once.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _building = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     add_target(target);
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--release",
-        "--quiet",
-        "-p",
-        "lockkeeper-guest-programs",
-        "--target",
-        target,
-        "--target-dir",
-    ]);
+    cargo.args(["build", "--release", "--quiet", "--target", target, "--target-dir"]);
     cargo.arg(target_dir()).current_dir(workspace());
+    for package in packages {
+        cargo.args(["-p", package]);
+    }
     for bin in bins {
         cargo.args(["--bin", bin]);
     }

@@ -7,7 +7,7 @@ mod guests;
 mod host;
 mod play;
 
-pub use guests::{command, guest, guest_p1, workspace};
+pub use guests::{command, guest, guest_p1, plugin, workspace};
 pub use host::{Lines, TestHost, comes_true, join, log_of, spec, until};
 pub use play::{Actor, Play, configured, thing};
 
