@@ -57,9 +57,9 @@
 mod appending;
 mod bindings;
 mod blocking;
-mod builder;
 mod byte_size;
 mod clock;
+mod embed;
 mod engine;
 mod grants;
 mod guest_api;
@@ -71,7 +71,6 @@ mod job;
 pub mod manifest;
 mod name;
 pub mod observe;
-mod plugin;
 mod process;
 mod program;
 mod runtime;
@@ -80,15 +79,15 @@ mod shard;
 mod stall;
 mod turn;
 
-pub use builder::RuntimeBuilder;
 pub use byte_size::{ByteSize, ByteSizeError};
+pub use embed::{CallError, Grant, Plugin, PluginError, RuntimeBuilder, Spawn};
 pub use engine::{Footprint, IMAGE_PROCESSES, NoRoom, Profile, StackGuards};
 pub use host_code::{Acquire, Append, Content, Hold, HostAppendError, HostAppended, LockError, Locks};
 pub use host_interfaces::HostInterfaces;
 pub use ids::ProcessId;
 pub use job::{
-    AppendSpec, DEPTH_MAX, Grant, Job, JobError, JobLimits, JobSpec, LockKind, LockSpec, ProgramSpec, SeriesError,
-    Spawn, SpawnError, VALUE_BYTES_MAX, ValueContent, ValueSpec,
+    AppendSpec, DEPTH_MAX, Job, JobError, JobLimits, JobSpec, LockKind, LockSpec, ProgramSpec, SeriesError, SpawnError,
+    VALUE_BYTES_MAX, ValueContent, ValueSpec,
 };
 pub use lockkeeper_journal::{
     AppendError, AppendFile, Appended, CheckpointUse, Durability, FileSpec, Format, FormatKind, FrameInfo, IdsReport,
@@ -103,7 +102,6 @@ pub use lockkeeper_locks::{
 };
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use observe::Outcome;
-pub use plugin::{CallError, Plugin, PluginError};
 pub use process::{
     Access, Clocks, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputContent, InputError, Limits, LineSink,
     NamedSink, Placement, Process, ProcessSpec, ProcessState, Random, StandardStream, Stdio, Stream, StreamFileError,

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use lockkeeper_journal::storage::{Disk, LocalDisk};
 
-use crate::builder::RuntimeBuilder;
 use crate::engine::{EngineConfig, Engines, NoRoom, Profile, StackGuards};
 use crate::host::Host;
 use crate::host_interfaces::HostInterfaces;
-use crate::job::{Job, JobError, JobSpec, Spawn, SpawnError};
+use crate::job::{Job, JobError, JobSpec, SpawnError};
 use crate::observe::{Events, Observer};
 use crate::process::ProcessSpec;
 use crate::program::{Cache, Inspection, Program, ProgramError};
@@ -117,16 +116,6 @@ impl Runtime {
         let ticker = Ticker::start(tick)?;
         let host = Host::new(scope, events, own_dirs, disk, config.host_interfaces, shards, ticker);
         Ok(Self { host: Arc::new(host), engines, profile: config.profile, cache, shards: Some(threads) })
-    }
-
-    /// A host that is set up step by step.
-    pub fn builder() -> RuntimeBuilder {
-        RuntimeBuilder::default()
-    }
-
-    /// A process to be set up step by step, of this program.
-    pub fn spawn<'a>(&'a self, program: &'a Program) -> Spawn<'a> {
-        Spawn::new(self, program)
     }
 
     pub(crate) fn engines(&self) -> &Engines {

@@ -4,7 +4,6 @@ mod dirs;
 mod error;
 mod household;
 mod series;
-mod spawn;
 mod spec;
 
 use std::collections::HashMap;
@@ -37,7 +36,6 @@ pub use error::{JobError, SpawnError};
 pub(crate) use household::OWN_PROGRAM;
 use household::OfProcess;
 pub use series::SeriesError;
-pub use spawn::{Grant, Spawn};
 pub use spec::{
     AppendSpec, DEPTH_MAX, JobLimits, JobSpec, LockKind, LockSpec, MAX_HOLD_MAX, ProgramSpec, VALUE_BYTES_MAX,
     ValueContent, ValueSpec, check_max_hold,
@@ -71,11 +69,11 @@ struct Origin {
 
 /// How a process begins.
 #[derive(Default)]
-struct Start {
+pub(crate) struct Start {
     /// Who calls its exports. None: its `run` is called.
-    service: Option<Box<dyn Serve>>,
+    pub(crate) service: Option<Box<dyn Serve>>,
     /// What the embedder keeps with it.
-    data: Data,
+    pub(crate) data: Data,
 }
 
 impl Job {
@@ -179,7 +177,7 @@ impl Job {
         self.start(program, spec, Start::default())
     }
 
-    fn start(&self, program: &Program, spec: &ProcessSpec, start: Start) -> Result<Process, SpawnError> {
+    pub(crate) fn start(&self, program: &Program, spec: &ProcessSpec, start: Start) -> Result<Process, SpawnError> {
         let name: Arc<str> = spec.full_name().into();
         let rights = self.shared.rights_of(&name, spec)?;
         let origin = Origin { id: self.shared.host.next_process(), parent: None, exit: None, berth: None };

@@ -18,11 +18,10 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 
 use crate::engine::{EngineError, Engines, Footprint, Kind, Profile, Room};
 use crate::process::ProcessState;
-use crate::runtime::Runtime;
 pub(crate) use cache::Cache;
 pub use inspect::{Import, Inspection};
 
-/// A program, compiled and linked, ready to be started any number of times by the [`Runtime`] that it was made for.
+/// A program, compiled and linked, ready to be started any number of times by the [`Runtime`](crate::Runtime) that it was made for.
 #[derive(Clone)]
 pub struct Program {
     pub(crate) name: Arc<str>,
@@ -113,35 +112,16 @@ pub enum ProgramError {
 }
 
 impl Program {
-    /// Reads a program from a file, compiles it unless that was done before, and links it: a component, or a core module of
-    /// WASI 0.1, each in binary or as text. To be started it must export `wasi:cli/run`, as every program with a `main`
-    /// does; one that exports something else can be called ([`Spawn::plugin`](crate::Spawn::plugin)).
-    pub fn from_file(runtime: &Runtime, path: impl AsRef<Path>) -> Result<Self, ProgramError> {
-        Self::from_file_as(runtime, path, runtime.profile())
-    }
-
-    /// [`from_file`](Program::from_file), for processes that are kept in this way whatever fits the program. None: the way
-    /// that fits it.
-    pub fn from_file_as(
-        runtime: &Runtime,
-        path: impl AsRef<Path>,
-        profile: Option<Profile>,
-    ) -> Result<Self, ProgramError> {
-        let path = path.as_ref();
-        Self::link(runtime, profile, path, &read(path)?)
-    }
-
-    /// [`from_file`](Program::from_file) for a program whose bytes are at hand. Its processes see `name` as their first
-    /// argument, and messages call it so.
-    pub fn from_bytes(runtime: &Runtime, name: &str, bytes: &[u8]) -> Result<Self, ProgramError> {
-        Self::link(runtime, runtime.profile(), Path::new(name), bytes)
-    }
-
     /// Compiles (or finds compiled) and links a program.
-    fn link(runtime: &Runtime, profile: Option<Profile>, path: &Path, bytes: &[u8]) -> Result<Self, ProgramError> {
-        let engines = runtime.engines();
+    pub(crate) fn link(
+        engines: &Engines,
+        cache: Option<&Cache>,
+        profile: Option<Profile>,
+        path: &Path,
+        bytes: &[u8],
+    ) -> Result<Self, ProgramError> {
         let (kind, footprint) = fitting(engines, profile, path, bytes)?;
-        let component = compile(kind.linker.engine(), runtime.cache(), path, bytes)?;
+        let component = compile(kind.linker.engine(), cache, path, bytes)?;
         let mut inspection = Inspection::of(kind, footprint, &component);
         // With interfaces of the embedder only the linker knows them all.
         if let Some(import) = inspection.imports.iter().find(|import| !import.known)
@@ -215,7 +195,7 @@ fn fitting<'a>(
     Ok((kind, footprint))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {
     std::fs::read(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ProgramError::Missing { path: path.to_owned() },
         _ => ProgramError::Unreadable { path: path.to_owned(), source },

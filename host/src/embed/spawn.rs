@@ -3,12 +3,19 @@
 use wasmtime::StoreContextMut;
 use wasmtime::component::Instance;
 
-use super::{Job, JobSpec, SpawnError, Start};
+use super::plugin::{Plugin, PluginError, Starting};
 use crate::blocking;
-use crate::plugin::{Plugin, PluginError, Starting};
+use crate::job::{Job, JobSpec, SpawnError, Start};
 use crate::process::{Clocks, Data, DirGrant, Limits, Process, ProcessSpec, ProcessState, Random, Serve, Stdio};
 use crate::program::Program;
 use crate::runtime::Runtime;
+
+impl Runtime {
+    /// A process of this program, to be set up step by step.
+    pub fn spawn<'a>(&'a self, program: &'a Program) -> Spawn<'a> {
+        Spawn::new(self, program)
+    }
+}
 
 /// Something that a process may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +77,7 @@ pub struct Spawn<'a> {
 }
 
 impl<'a> Spawn<'a> {
-    pub(crate) fn new(runtime: &'a Runtime, program: &'a Program) -> Self {
+    fn new(runtime: &'a Runtime, program: &'a Program) -> Self {
         let name = program.name();
         let spec =
             ProcessSpec { name: name.strip_suffix(".wasm").unwrap_or(name).to_owned(), ..ProcessSpec::default() };

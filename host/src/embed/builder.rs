@@ -12,6 +12,13 @@ use crate::observe::Event;
 use crate::process::ProcessState;
 use crate::runtime::{Runtime, RuntimeConfig, RuntimeError};
 
+impl Runtime {
+    /// A host that is set up step by step.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
+    }
+}
+
 /// A host that is being set up. What is not said is as in [`RuntimeConfig::default`].
 #[derive(Clone, Default)]
 #[must_use = "nothing is started before `build`"]
