@@ -39,7 +39,7 @@ type MakeData = Arc<dyn Fn(ProcessId, &str, &mut Data) + Send + Sync>;
 /// }
 ///
 /// let interfaces = HostInterfaces::default()
-///     .add(|linker| bindings::Imports::add_to_linker::<_, HasSelf<_>>(linker, ProcessState::data_mut::<Counter>))
+///     .link(|linker| bindings::Imports::add_to_linker::<_, HasSelf<_>>(linker, ProcessState::data_mut::<Counter>))
 ///     .data(|_process, _name| Counter::default());
 /// ```
 ///
@@ -55,7 +55,7 @@ pub struct HostInterfaces {
 impl HostInterfaces {
     /// With what this adds to the linker of each engine, of which there are two at most.
     #[must_use]
-    pub fn add(
+    pub fn link(
         mut self,
         add: impl Fn(&mut Linker<ProcessState>) -> wasmtime::Result<()> + Send + Sync + 'static,
     ) -> Self {

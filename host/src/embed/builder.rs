@@ -85,7 +85,7 @@ impl RuntimeBuilder {
         mut self,
         add: impl Fn(&mut Linker<ProcessState>) -> wasmtime::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        self.config.host_interfaces = self.config.host_interfaces.add(add);
+        self.config.host_interfaces = self.config.host_interfaces.link(add);
         self
     }
 

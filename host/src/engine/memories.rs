@@ -148,7 +148,7 @@ mod tests {
         memories.new_memory(MemoryType::new(1, None), bytes, None, Some(0), 0).expect("a memory")
     }
 
-    fn content(memory: &dyn LinearMemory) -> &mut [u8] {
+    fn content(memory: &mut dyn LinearMemory) -> &mut [u8] {
         #[expect(unsafe_code, reason = "the memory has no type and no owner")]
         // SAFETY: the test has the memory to itself.
         unsafe {
@@ -161,17 +161,17 @@ mod tests {
     fn a_memory_keeps_its_content_while_it_grows_to_256_mib() {
         let memories = memories(4);
         let mut memory = new(&memories, 64 << 10);
-        content(&*memory).fill(0xaa);
+        content(&mut *memory).fill(0xaa);
         let mut bytes = 64 << 10;
         while bytes < 256 << 20 {
             let (base, capacity, old) = (memory.as_ptr(), memory.byte_capacity(), bytes);
             bytes *= 2;
             memory.grow_to(bytes).expect("it grows");
             assert!(bytes > capacity || memory.as_ptr() == base, "it moved within its capacity");
-            assert!(content(&*memory)[..64 << 10].iter().all(|byte| *byte == 0xaa));
-            assert!(content(&*memory)[old..].iter().step_by(1024).all(|byte| *byte == 0));
-            content(&*memory)[old] = 1;
-            content(&*memory)[old] = 0;
+            assert!(content(&mut *memory)[..64 << 10].iter().all(|byte| *byte == 0xaa));
+            assert!(content(&mut *memory)[old..].iter().step_by(1024).all(|byte| *byte == 0));
+            content(&mut *memory)[old] = 1;
+            content(&mut *memory)[old] = 0;
         }
     }
 
@@ -181,13 +181,13 @@ mod tests {
         for bytes in [64 << 10, 1 << 20, 3 << 20] {
             let mut memory = new(&memories, bytes);
             memory.grow_to(bytes + (64 << 10)).expect("it grows");
-            content(&*memory).fill(0xaa);
+            content(&mut *memory).fill(0xaa);
             let base = memory.as_ptr();
             drop(memory);
             let mut memory = new(&memories, bytes);
             assert_eq!(memory.as_ptr(), base, "the slot is used again");
             memory.grow_to(bytes + (64 << 10)).expect("it grows");
-            assert!(content(&*memory).iter().all(|byte| *byte == 0));
+            assert!(content(&mut *memory).iter().all(|byte| *byte == 0));
         }
     }
 
@@ -195,17 +195,17 @@ mod tests {
     fn a_slot_that_was_moved_out_of_is_empty_for_the_next_one() {
         let memories = memories(1);
         let mut memory = new(&memories, 64 << 10);
-        content(&*memory).fill(0xaa);
+        content(&mut *memory).fill(0xaa);
         memory.grow_to(1 << 20).expect("it grows");
-        let next = new(&memories, 64 << 10);
-        assert!(content(&*next).iter().all(|byte| *byte == 0));
+        let mut next = new(&memories, 64 << 10);
+        assert!(content(&mut *next).iter().all(|byte| *byte == 0));
     }
 
     #[test]
     fn there_is_a_memory_also_when_all_slots_are_used() {
         let memories = memories(1);
-        let all: Vec<_> = (0..5).map(|_| new(&memories, 64 << 10)).collect();
-        all.iter().for_each(|memory| content(&**memory).fill(0xaa));
+        let mut all: Vec<_> = (0..5).map(|_| new(&memories, 64 << 10)).collect();
+        all.iter_mut().for_each(|memory| content(&mut **memory).fill(0xaa));
     }
 
     #[test]

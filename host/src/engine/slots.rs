@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    fn content(slot: &Slot) -> &mut [u8] {
+    fn content(slot: &mut Slot) -> &mut [u8] {
         let range = slot.range();
         #[expect(unsafe_code, reason = "the memory has no type and no owner")]
         // SAFETY: the slot is open, and the test looks at it from one place at a time.
@@ -195,12 +195,12 @@ mod tests {
     fn a_slot_comes_back_as_zeros_whether_it_keeps_its_memory_or_not() {
         for warm_pages in 0..=4 {
             let slots = Slots::reserve(200, shape(warm_pages)).expect("addresses");
-            let taken: Vec<_> = (0..200).map(|_| slots.take().expect("a slot")).collect();
-            taken.iter().for_each(|slot| content(slot).fill(0xaa));
+            let mut taken: Vec<_> = (0..200).map(|_| slots.take().expect("a slot")).collect();
+            taken.iter_mut().for_each(|slot| content(slot).fill(0xaa));
             drop(taken);
             for _ in 0..200 {
-                let slot = slots.take().expect("a slot");
-                assert!(content(&slot).iter().all(|byte| *byte == 0));
+                let mut slot = slots.take().expect("a slot");
+                assert!(content(&mut slot).iter().all(|byte| *byte == 0));
                 std::mem::forget(slot);
             }
         }

@@ -56,7 +56,7 @@ fn a_panic_or_an_error_of_an_interface_ends_who_called_and_no_other() {
 fn data_that_was_not_given_is_told_by_name() {
     let host = TestHost::configured(|config| {
         config.host_interfaces = HostInterfaces::default()
-            .add(|linker| hooks::add_to_linker::<_, HasSelf<_>>(linker, ProcessState::data_mut::<Hooks>));
+            .link(|linker| hooks::add_to_linker::<_, HasSelf<_>>(linker, ProcessState::data_mut::<Hooks>));
     });
     let program = host.program("plugin_cases");
     let plugin = host.runtime().spawn(&program).plugin_blocking(|store, instance| Cases::new(store, instance));
@@ -96,7 +96,7 @@ fn an_interface_that_is_not_there_or_there_twice_is_told_at_once() {
     assert!(matches!(missing, Err(ProgramError::UnknownImport { import, .. }) if import == "tests:plugin/hooks"));
 
     let other = TestHost::configured(|config| {
-        config.host_interfaces = HostInterfaces::default().add(|linker| {
+        config.host_interfaces = HostInterfaces::default().link(|linker| {
             linker.instance("other:things/here")?.func_wrap("nothing", |_, (): ()| Ok(()))?;
             Ok(())
         });

@@ -59,7 +59,7 @@ pub(crate) fn host_with_hooks(shards: usize) -> (TestHost, Said) {
     let host = TestHost::configured(|config| {
         config.shards = shards;
         config.host_interfaces = std::mem::take(&mut config.host_interfaces)
-            .add(|linker| hooks::add_to_linker::<_, HasSelf<_>>(linker, ProcessState::data_mut::<Hooks>))
+            .link(|linker| hooks::add_to_linker::<_, HasSelf<_>>(linker, ProcessState::data_mut::<Hooks>))
             .data(move |_, _| Hooks { said: each.clone(), locks: None });
     });
     (host, said)

@@ -17,7 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bottom: fn() = match what.as_str() {
         "nothing" => || {},
         "arguments" => || drop(black_box(std::env::args_os())),
-        "random" => || drop(black_box(std::collections::hash_map::RandomState::new())),
+        "random" => || {
+            black_box(std::collections::hash_map::RandomState::new());
+        },
         "clock" => || drop(black_box(SystemTime::now().elapsed())),
         "sleep" => || std::thread::sleep(Duration::from_micros(1)),
         "print" => || println!("at the bottom"),
