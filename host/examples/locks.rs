@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use lockkeeper::{
-    AppendSpec, Content, Durability, FileSpec, Format, Grant, IfExists, Job, JobSpec, LockError, LockSpec, Program,
-    Runtime,
+    AppendSpec, Durability, FileSpec, Format, Grant, IfExists, Job, JobSpec, LockError, LockSpec, Program, Runtime,
 };
 
 /// Records that each guest, and each thread of the host, appends.
@@ -76,12 +75,11 @@ fn append(job: &Job, name: &str) -> anyhow::Result<()> {
     for number in 0..RECORDS {
         let hold = match locks.acquire("results").within(Duration::from_secs(60)).blocking() {
             Ok(hold) => hold,
-            Err(LockError::TimedOut) => bail!("the lock was not free for a minute"),
+            Err(LockError::TimedOut { .. }) => bail!("the lock was not free for a minute"),
             Err(error) => return Err(error.into()),
         };
         let record = format!("{name}: {number}");
-        let content = Content::batch(&[record.as_bytes()]);
-        locks.append("results", content).under(&hold).blocking()?;
+        locks.append("results", &record).under(&hold).blocking()?;
     }
     Ok(())
 }

@@ -108,11 +108,13 @@ pub(crate) async fn run(program: &Path, out: &Path) -> anyhow::Result<Vec<String
         let score = score(&plugin, line).await?.map_err(anyhow::Error::msg)?;
         printed.push(format!("{score:3}  {line}"));
     }
-    // The store is at hand too, and with it what the host keeps with this plugin. A thread that may block need not await.
-    let (scored, looked_up) = plugin.call_blocking(async |scorer, mut store| {
+    // The store is at hand too, and with it what the host keeps with this plugin. (A thread that may block, and awaits nothing,
+    // has `call_blocking`.)
+    let asked = plugin.call(async |scorer, mut store| {
         let scored = scorer.example_words_scoring().call_scored(&mut store).await?;
         Ok((scored, store.data_mut().data_mut::<Dictionary>().looked_up))
-    })?;
+    });
+    let (scored, looked_up) = asked.await?;
     printed.push(format!("{scored} lines, {looked_up} words looked up"));
     Ok(printed)
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use lockkeeper_journal::storage::Disk;
 
+use crate::engine::Engines;
 use crate::host_interfaces::HostInterfaces;
 use crate::ids::ProcessId;
 use crate::observe::Events;
@@ -27,6 +28,8 @@ pub(crate) struct Host {
     /// Where the append files are.
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) host_interfaces: HostInterfaces,
+    /// Those of its programs.
+    pub(crate) engines: Arc<Engines>,
     /// None once the host shuts down: nothing new starts then.
     shards: Mutex<Option<Shards>>,
     pub(crate) ticker: Ticker,
@@ -46,6 +49,7 @@ impl Host {
         own_dirs: Vec<PathBuf>,
         disk: Arc<dyn Disk>,
         host_interfaces: HostInterfaces,
+        engines: Arc<Engines>,
         shards: Shards,
         ticker: Ticker,
     ) -> Self {
@@ -55,6 +59,7 @@ impl Host {
             own_dirs,
             disk,
             host_interfaces,
+            engines,
             shards: Mutex::new(Some(shards)),
             ticker,
             alive: Mutex::default(),
@@ -127,17 +132,27 @@ impl Host {
 
     /// Ends everything, as [`crate::Runtime::shut_down`] says.
     pub(crate) fn shut_down(&self, grace: Duration) {
+        self.begin_end();
+        self.finish_end(grace);
+    }
+
+    /// From here on nothing is started and nobody is granted a lock.
+    pub(crate) fn begin_end(&self) {
         drop(self.shards().take());
         // Before the locks are: who fails because it is granted nothing must know that it was not its own doing.
         self.alive().values().for_each(|control| control.host_ends());
         self.scope.table().shut_down();
+    }
+
+    /// Waits for the end of all, and after the grace brings it about. One too long to be counted never ends.
+    pub(crate) fn finish_end(&self, grace: Duration) {
         let deadline = Instant::now().checked_add(grace);
         let mut alive = self.alive();
         while !alive.is_empty() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let Some(left) = left.filter(|left| !left.is_zero()) else {
+            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
                 break;
-            };
+            }
             alive = self.nobody_alive.wait_timeout(alive, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         alive.values().for_each(|control| control.stop(Stop::ShutDown));

@@ -46,6 +46,13 @@ type MakeData = Arc<dyn Fn(ProcessId, &str, &mut Data) + Send + Sync>;
 /// A call of a guest runs on the shard of its process, where other processes wait for their turn: what takes long belongs
 /// into an async function that waits for another thread. The future of such a function is dropped if its process is ended
 /// meanwhile. A panic ends the process that called, and no other.
+///
+/// It runs on the guest's own stack, as deep as the guest happens to be: there are 256 KiB for it at least. What recurses, or
+/// has large frames, belongs on another thread too.
+///
+/// What is kept with a process is made on the thread that starts it (for a process that a process starts, that is a shard), and
+/// dropped on its shard after its locks were released. A process that another one starts gets only what is made for each;
+/// what [`Spawn::data`](crate::Spawn::data) gave the one is not the other's.
 #[derive(Clone, Default)]
 pub struct HostInterfaces {
     add: Vec<Add>,
@@ -64,7 +71,7 @@ impl HostInterfaces {
     }
 
     /// With what this makes for each process as it starts, those included that a process starts. It is given the process's
-    /// number and name. A process that is given data of the same type ([`Spawn::data`](crate::Spawn::data)) has that.
+    /// number and name; of two that make the same type the first counts. A process that is given data of the same type ([`Spawn::data`](crate::Spawn::data)) has that.
     #[must_use]
     pub fn data<D: Send + 'static>(mut self, make: impl Fn(ProcessId, &str) -> D + Send + Sync + 'static) -> Self {
         self.data.push(Arc::new(move |process, name, data| data.insert_missing(|| make(process, name))));

@@ -1,5 +1,6 @@
 //! The host as embedders see it: made, given programs and jobs, and shut down.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use lockkeeper_journal::storage::{Disk, LocalDisk};
 
+use crate::blocking;
 use crate::engine::{EngineConfig, Engines, NoRoom, Profile, StackGuards};
 use crate::host::Host;
 use crate::host_interfaces::HostInterfaces;
@@ -82,6 +84,12 @@ pub struct Runtime {
     shards: Option<ShardThreads>,
 }
 
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
 impl Runtime {
     /// Starts a host.
     pub fn new(config: RuntimeConfig) -> Result<Self, RuntimeError> {
@@ -114,11 +122,11 @@ impl Runtime {
         let tick = move || ticking.increment_epochs();
         let disk = config.disk.unwrap_or_else(|| Arc::new(LocalDisk));
         let ticker = Ticker::start(tick)?;
-        let host = Host::new(scope, events, own_dirs, disk, config.host_interfaces, shards, ticker);
+        let host = Host::new(scope, events, own_dirs, disk, config.host_interfaces, engines.clone(), shards, ticker);
         Ok(Self { host: Arc::new(host), engines, profile: config.profile, cache, shards: Some(threads) })
     }
 
-    pub(crate) fn engines(&self) -> &Engines {
+    pub(crate) fn engines(&self) -> &Arc<Engines> {
         &self.engines
     }
 
@@ -160,17 +168,34 @@ impl Runtime {
     }
 
     /// Ends everything. From here on nobody is granted a lock; who waits for one is told `cancelled`. Processes that do
-    /// not end within `grace` are ended. Returns when the last one is over, its appends settled.
+    /// not end within `grace` are ended; plugins end by themselves once they have answered. Returns when the last one is
+    /// over, its appends settled; but on a thread that runs processes, which a host interface is called on, at once.
     pub fn shut_down(&self, grace: Duration) {
-        self.host.shut_down(grace);
+        let host = self.host.clone();
+        elsewhere_if_on_shard(move || host.shut_down(grace));
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        self.host.shut_down(Duration::ZERO);
-        if let Some(threads) = self.shards.take() {
-            threads.join();
-        }
+        let (host, threads) = (self.host.clone(), self.shards.take());
+        elsewhere_if_on_shard(move || {
+            host.shut_down(Duration::ZERO);
+            if let Some(threads) = threads {
+                threads.join();
+            }
+        });
+    }
+}
+
+/// Does what waits for processes, on a thread of its own if this one runs some of them.
+fn elsewhere_if_on_shard(work: impl FnOnce() + Send + 'static) {
+    if blocking::check().is_ok() {
+        return work();
+    }
+    let thread = std::thread::Builder::new().name("lockkeeper-end".into()).spawn(work);
+    if let Err(error) = thread {
+        // The processes go on; whoever asked for the end may ask again.
+        tracing::error!("the host cannot be shut down from here: {error}");
     }
 }

@@ -128,14 +128,18 @@ impl Watch {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The job has one more lock, or something else that is waited at.
-    pub(crate) fn add_lock(&self, lock: &Arc<ScopedLock>) {
+    /// The job has one more lock, or something else that is waited at. Answers whether it is the first.
+    #[must_use = "a job that has something to wait at is to be watched"]
+    pub(crate) fn add_lock(&self, lock: &Arc<ScopedLock>) -> bool {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        // There was none: no room was made for any.
+        let is_first = locks.capacity() == 0;
         // Before it has to grow, what is gone makes room.
         if locks.len() == locks.capacity() {
             locks.retain(|lock| lock.strong_count() > 0);
         }
         locks.push(Arc::downgrade(lock));
+        is_first
     }
 
     fn locks(&self) -> Vec<Arc<ScopedLock>> {
@@ -207,7 +211,11 @@ impl Watch {
     pub(crate) async fn everyone_ended(&self) {
         poll_fn(|cx| {
             if self.counts.alive.load(Ordering::SeqCst) > 0 {
-                self.nobody().push(cx.waker().clone());
+                let mut nobody = self.nobody();
+                if !nobody.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    nobody.push(cx.waker().clone());
+                }
+                drop(nobody);
                 // The last one may have ended since.
                 if self.counts.alive.load(Ordering::SeqCst) > 0 {
                     return Poll::Pending;
@@ -262,6 +270,10 @@ impl Watch {
 
     /// The stall, and how often somebody had sat down when it was seen.
     fn look(&self) -> Option<(Stall, u64)> {
+        // First, as it costs least, and may be so for long.
+        if !self.host_code_is_stuck() {
+            return None;
+        }
         let sittings = self.counts.sittings.load(Ordering::SeqCst);
         let seats: Vec<_> = self.seats().values().cloned().collect();
         let mut waits = Vec::with_capacity(seats.len());

@@ -21,6 +21,7 @@ thread_local! {
     static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
     static SLICE: Cell<Slice> = const { Cell::new(Slice::Entered) };
     static LOCK_REQUESTS: Cell<u32> = const { Cell::new(0) };
+    static BREAKING_OFF: Cell<bool> = const { Cell::new(false) };
     static REMOTE_WAITS: Cell<usize> = const { Cell::new(0) };
     /// How many wait for a turn on this thread's core before those whose slice was over.
     static READY: RefCell<Arc<AtomicUsize>> = RefCell::default();
@@ -87,6 +88,30 @@ pub(crate) fn end() -> Left {
 /// Whether a process of this shard waits for something that a process of another shard has to do.
 pub(crate) fn waits_for_another_shard() -> bool {
     REMOTE_WAITS.get() > 0
+}
+
+// ---- for host code ----
+
+/// As long as this lives, what is dropped on this thread is broken off: whatever it held, it did not finish.
+#[must_use = "it counts as long as this lives"]
+pub(crate) struct BreakingOff {
+    before: bool,
+}
+
+/// From here on what is dropped is broken off.
+pub(crate) fn break_off() -> BreakingOff {
+    BreakingOff { before: BREAKING_OFF.replace(true) }
+}
+
+/// Whether what is dropped now is broken off.
+pub(crate) fn is_breaking_off() -> bool {
+    BREAKING_OFF.get()
+}
+
+impl Drop for BreakingOff {
+    fn drop(&mut self) {
+        BREAKING_OFF.set(self.before);
+    }
 }
 
 // ---- for processes ----

@@ -68,7 +68,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Tells of everything that happens. Called wherever it happens, often under the turn of a process: it must be quick.
+    /// Tells of everything that happens. Called wherever it happens, often in the turn of a process: it must be quick, and must not
+    /// call back into the host.
     pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.config.observer = Some(Arc::new(observer));
         self

@@ -1,9 +1,11 @@
 //! A process whose exports the host calls, and not its `run`.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -13,12 +15,22 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 use crate::blocking;
 use crate::job::SpawnError;
 use crate::process::{CallOverdue, Exit, Process, ProcessState, Serve};
+use crate::turn;
 
 /// A process whose exports the host calls.
 ///
 /// `B` is what stands for its exports, most often a type that `wasmtime::component::bindgen!` has made of the plugin's
 /// world. Calls are made one after the other, in the order in which they were asked for. Between them the process keeps
 /// what it has, locks included; while it is not called it is parked and takes no core.
+///
+/// When the host shuts down, a plugin that is not being called ends well, after the calls that were asked for.
+///
+/// A call must be one of an async function (`exports: { default: async }` in `bindgen!`): the engine refuses others, as they
+/// could not give the core away. A host function that calls back into the plugin that has called it waits for ever, until a
+/// limit ends it; so does a circle of plugins that call each other. Nothing tells of such circles, nor of one that a guest
+/// closes through a lock that host code takes on its behalf: give calls a limit.
+///
+/// [`Limits::timeout`](crate::Limits::timeout) counts from the start of the process, whether or not it is called.
 ///
 /// A call that traps, takes too long or fails in the engine ends the process, as a component can then not be entered
 /// again: its locks are released as those of any process that ends, and every later call answers how it ended.
@@ -35,7 +47,15 @@ pub enum PluginError {
     /// The process does not start.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// It has ended before it could be called: what it exports is not what is expected, or it failed as it began.
+    /// What it exports is not what is expected.
+    #[error("the plugin `{name}` does not export what is to be called: {reason}")]
+    Unfit {
+        /// Its name.
+        name: Arc<str>,
+        /// What the engine says.
+        reason: String,
+    },
+    /// It has ended before it could be called, as it failed when it began.
     #[error("the plugin `{}` has ended before it could be called: {}", exit.name, exit.outcome)]
     Ended {
         /// How.
@@ -97,6 +117,16 @@ impl<B: Send + 'static> Plugin<B> {
         blocking::on(self.answer(self.ask(None, call))).map_err(|_| CallError::OnShard)?
     }
 
+    /// [`call_within`](Plugin::call_within) for a thread that may block.
+    pub fn call_within_blocking<R, F>(&self, limit: Duration, call: F) -> Result<R, CallError>
+    where
+        F: for<'a> AsyncFnOnce(&'a B, StoreContextMut<'a, ProcessState>) -> wasmtime::Result<R> + Send + 'static,
+        R: Send + 'static,
+    {
+        blocking::check().map_err(|_| CallError::OnShard)?;
+        blocking::on(self.answer(self.ask(Some(limit), call))).map_err(|_| CallError::OnShard)?
+    }
+
     fn ask<R, F>(&self, limit: Option<Duration>, call: F) -> oneshot::Receiver<R>
     where
         F: for<'a> AsyncFnOnce(&'a B, StoreContextMut<'a, ProcessState>) -> wasmtime::Result<R> + Send + 'static,
@@ -112,7 +142,7 @@ impl<B: Send + 'static> Plugin<B> {
                 let answered = match limit {
                     None => calling.await?,
                     // The shard keeps the time, and a guest that computes gives its core away with every tick.
-                    Some(limit) => tokio::time::timeout(limit, calling).await.map_err(|_| CallOverdue { limit })??,
+                    Some(limit) => within(limit, calling).await?,
                 };
                 // Nobody may want to know any more.
                 drop(answer.send(answered));
@@ -124,11 +154,23 @@ impl<B: Send + 'static> Plugin<B> {
         answered
     }
 
+    /// The answer, or the end: a call that comes just as the process ends may lie there and be neither made nor dropped.
     async fn answer<R>(&self, answered: oneshot::Receiver<R>) -> Result<R, CallError> {
-        match answered.await {
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(CallError::Ended { exit: self.process.join().await }),
-        }
+        let mut answered = Some(answered);
+        let mut ended = pin!(self.process.join());
+        poll_fn(|cx| {
+            match answered.as_mut().map(|answer| Pin::new(answer).poll(cx)) {
+                Some(Poll::Ready(Ok(answer))) => return Poll::Ready(Ok(answer)),
+                // There will be none, and the end tells why.
+                Some(Poll::Ready(Err(_))) => answered = None,
+                Some(Poll::Pending) | None => {}
+            }
+            let Poll::Ready(exit) = ended.as_mut().poll(cx) else { return Poll::Pending };
+            // It may have answered since, as its last act.
+            let last = answered.take().and_then(|mut answer| answer.try_recv().ok());
+            Poll::Ready(last.ok_or(CallError::Ended { exit }))
+        })
+        .await
     }
 
     /// The process: to be ended, and to be waited for.
@@ -143,6 +185,24 @@ impl<B: Send + 'static> Plugin<B> {
         drop(calls);
         process.join().await
     }
+
+    /// [`close`](Plugin::close) for a thread that may block.
+    pub fn close_blocking(self) -> Arc<Exit> {
+        let Self { calls, process } = self;
+        drop(calls);
+        process.join_blocking()
+    }
+}
+
+/// The answer of a call that comes in time.
+async fn within<R>(limit: Duration, calling: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
+    let mut calling = Box::pin(calling);
+    let answered = tokio::time::timeout(limit, &mut calling).await;
+    answered.unwrap_or_else(|_| {
+        let _breaking_off = turn::break_off();
+        drop(calling);
+        Err(CallOverdue { limit }.into())
+    })
 }
 
 impl<B> Clone for Plugin<B> {
@@ -160,7 +220,7 @@ impl<B> fmt::Debug for Plugin<B> {
 /// A plugin that is not started yet: who will call it, what is to be called, and what tells that it can be.
 pub(crate) struct Starting<B> {
     calls: mpsc::UnboundedSender<Call<B>>,
-    ready: oneshot::Receiver<()>,
+    ready: oneshot::Receiver<Result<(), String>>,
 }
 
 impl<B: Send + 'static> Starting<B> {
@@ -178,7 +238,11 @@ impl<B: Send + 'static> Starting<B> {
     pub(crate) async fn started(self, process: Process) -> Result<Plugin<B>, PluginError> {
         let Self { calls, ready } = self;
         match ready.await {
-            Ok(()) => Ok(Plugin { calls, process }),
+            Ok(Ok(())) => Ok(Plugin { calls, process }),
+            Ok(Err(reason)) => {
+                let exit = process.join().await;
+                Err(PluginError::Unfit { name: exit.name.clone(), reason })
+            }
             Err(_) => Err(PluginError::Ended { exit: process.join().await }),
         }
     }
@@ -187,7 +251,7 @@ impl<B: Send + 'static> Starting<B> {
 struct Service<B, N> {
     bind: N,
     asked: mpsc::UnboundedReceiver<Call<B>>,
-    tell: oneshot::Sender<()>,
+    tell: oneshot::Sender<Result<(), String>>,
 }
 
 impl<B, N> Serve for Service<B, N>
@@ -198,13 +262,31 @@ where
     fn serve<'a>(self: Box<Self>, store: &'a mut Store<ProcessState>, instance: &'a Instance) -> Calling<'a> {
         let Self { bind, mut asked, tell } = *self;
         Box::pin(async move {
-            let exports = bind(store.as_context_mut(), instance)?;
             // Nobody may wait for it any more.
-            let _unheard = tell.send(()).is_err();
-            while let Some(call) = asked.recv().await {
+            let exports = match bind(store.as_context_mut(), instance) {
+                Ok(exports) => {
+                    let _unheard = tell.send(Ok(())).is_err();
+                    exports
+                }
+                Err(error) => {
+                    let _unheard = tell.send(Err(format!("{error:#}"))).is_err();
+                    return Err(error);
+                }
+            };
+            while let Some(call) = next(&mut asked, store.data().host_ends()).await {
                 call(&exports, store.as_context_mut()).await?;
             }
             Ok(())
         })
     }
+}
+
+/// The next call; none once nobody can ask for one, or the host shuts down and nobody has.
+async fn next<B>(asked: &mut mpsc::UnboundedReceiver<Call<B>>, host_ends: &AtomicBool) -> Option<Call<B>> {
+    poll_fn(|cx| match asked.poll_recv(cx) {
+        // Whoever says that the host ends wakes the process.
+        Poll::Pending if host_ends.load(Ordering::SeqCst) => Poll::Ready(None),
+        asked => asked,
+    })
+    .await
 }

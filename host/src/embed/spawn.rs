@@ -136,7 +136,7 @@ impl<'a> Spawn<'a> {
     }
 
     /// With this for a host interface of yours, which finds it by its type ([`ProcessState::data_mut`]). A value of the same
-    /// type that was given before is replaced.
+    /// type that was given before is replaced. Processes that it starts do not get it.
     pub fn data<D: Send + 'static>(mut self, data: D) -> Self {
         self.data.insert(data);
         self
@@ -154,8 +154,8 @@ impl<'a> Spawn<'a> {
     }
 
     /// Starts it, to be called by the host, and waits until it can be. Whatever its program exports, `wasi:cli/run` is not
-    /// called. `bind` finds the exports: with bindings that `wasmtime::component::bindgen!` has made for a world `plugin` it
-    /// is `|store, instance| bindings::Plugin::new(store, instance)`.
+    /// called. `bind` finds the exports: with bindings that `wasmtime::component::bindgen!` has made for a world `plugin`, with
+    /// `exports: { default: async }`, it is `|store, instance| bindings::Plugin::new(store, instance)`.
     pub async fn plugin<B, N>(self, bind: N) -> Result<Plugin<B>, PluginError>
     where
         B: Send + 'static,

@@ -1,6 +1,7 @@
 //! What the system allows this host, and how many processes that is. Read once, and worked out without the system.
 
 use std::fs;
+use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 
@@ -50,7 +51,7 @@ impl SystemLimits {
             address_bytes: getrlimit(Resource::As).current,
             mappings: number("/proc/sys/vm/max_map_count").unwrap_or(65_530),
             commit_bytes: if strict { commit() } else { None },
-            available_bytes: in_memory("MemAvailable"),
+            available_bytes: [in_memory("MemAvailable"), group_memory()].into_iter().flatten().min(),
             open_files: getrlimit(Resource::Nofile).current,
         }
     }
@@ -74,11 +75,33 @@ impl SystemLimits {
         let by_addresses = usize::try_from(addresses / IMAGE_ADDRESS_BYTES).unwrap_or(usize::MAX);
         let by_mappings = self.mappings.saturating_sub(OTHER_MAPPINGS) / IMAGE_MAPPINGS as u64;
         let processes = wanted.min(by_addresses).min(usize::try_from(by_mappings).unwrap_or(usize::MAX));
+        if by_mappings == 0 {
+            return Err(NoRoom::Mappings { max: self.mappings });
+        }
         if processes == 0 {
             return Err(NoRoom::Addresses { limit_bytes: self.address_bytes.unwrap_or(ADDRESSES_MAX) });
         }
         Ok(processes)
     }
+}
+
+/// What the control groups that this process is in leave of memory, if any of them has a limit.
+fn group_memory() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let root = Path::new("/sys/fs/cgroup");
+    let inner = root.join(path);
+    inner.ancestors().take_while(|group| group.starts_with(root)).filter_map(left_in_group).min()
+}
+
+/// What a control group leaves of its memory; none if it has no limit.
+fn left_in_group(group: &Path) -> Option<u64> {
+    let read = |file: &str| fs::read_to_string(group.join(file)).ok();
+    let max: u64 = read("memory.max")?.trim().parse().ok()?;
+    let used: u64 = read("memory.current")?.trim().parse().ok()?;
+    // Files that nobody has looked at for long give way.
+    let idle = read("memory.stat")?.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse::<u64>().ok());
+    Some(max.saturating_sub(used.saturating_sub(idle.unwrap_or_default())))
 }
 
 #[cfg(test)]
@@ -108,6 +131,23 @@ mod tests {
         assert_eq!(image(SystemLimits { mappings: 3_600, ..FREE }, 1_000), Some(200));
         assert_eq!(image(SystemLimits { address_bytes: Some(36 << 30), ..FREE }, 1_000), Some(2));
         assert_eq!(image(SystemLimits { address_bytes: Some(8 << 30), ..FREE }, 1), None);
+        let refused = SystemLimits { mappings: 1_500, ..FREE }.image_processes(1).expect_err("too few");
+        assert!(refused.to_string().contains("vm.max_map_count"), "{refused}");
+    }
+
+    #[test]
+    fn a_control_group_leaves_what_is_neither_used_nor_could_be_given_back() {
+        let group = tempfile::tempdir().expect("a directory");
+        let write = |file: &str, text: &str| fs::write(group.path().join(file), text).expect("a file");
+        assert_eq!(left_in_group(group.path()), None);
+        write("memory.current", "3000\n");
+        write("memory.stat", "anon 1000\ninactive_file 500\nactive_file 7\n");
+        write("memory.max", "max\n");
+        assert_eq!(left_in_group(group.path()), None);
+        write("memory.max", "4000\n");
+        assert_eq!(left_in_group(group.path()), Some(1_500));
+        write("memory.max", "100\n");
+        assert_eq!(left_in_group(group.path()), Some(0));
     }
 
     #[test]

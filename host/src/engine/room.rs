@@ -7,8 +7,8 @@ use super::Profile;
 use super::limits::SystemLimits;
 use crate::byte_size::ByteSize;
 
-/// What a process that does nothing takes of the system's memory, whatever its program: 33 KiB and its page tables.
-const PROCESS_BYTES: u64 = 36 << 10;
+/// What a process that does nothing takes of the system's memory, whatever its program: its own, and 5 KiB of page tables.
+const PROCESS_BYTES: u64 = 38 << 10;
 
 /// Open files of everything that is no process.
 const OTHER_FILES: u64 = 64;
@@ -38,6 +38,15 @@ pub enum NoRoom {
     Addresses {
         /// How many there are.
         limit_bytes: u64,
+    },
+    /// The mappings that the system allows are too few for even one process of [`Profile::Image`].
+    #[error(
+        "the profile `image` needs mappings of the system, which allows {max} in all; raise `vm.max_map_count`, or take \
+         --profile dense"
+    )]
+    Mappings {
+        /// How many there may be.
+        max: u64,
     },
     /// The memory that is free is too little, whatever the processes do.
     #[error(

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use lockkeeper_locks::{AcquireError, Acquired, Ask, Kind as TableKind, Passage, Wait};
+use lockkeeper_locks::{AcquireError, Acquired, Ask, EndCause, Kind as TableKind, Passage, ReleaseError, Wait};
 
 use super::alarm::Alarm;
 use super::{Hold, Party};
 use crate::blocking;
+use crate::name::Name;
 use crate::observe::{Event, Kind, Waiting};
 use crate::scope::ScopedLock;
 
@@ -38,14 +39,40 @@ pub enum LockError {
         circle: Vec<Waiting>,
     },
     /// The time was over first.
-    #[error("timed out")]
-    TimedOut,
+    #[error("`{lock}` was not free within {within:?}")]
+    TimedOut {
+        /// The lock.
+        lock: Name,
+        /// How long it was waited for.
+        within: Duration,
+    },
     /// The host shuts down: nobody is granted a lock any more.
     #[error("the host is shutting down; no lock is granted any more")]
     ShuttingDown,
+    /// A hold of it was taken away before, which is told once: asking again is as asking for the first time.
+    #[error("the last hold of `{lock}` was taken away: {how}; ask again")]
+    Lost {
+        /// The lock.
+        lock: Name,
+        /// Why it was taken away.
+        how: EndCause,
+    },
     /// Any other reason: too many wait, or an owner died in what the lock protects and nobody has mended that.
-    #[error("{0}")]
-    Refused(AcquireError),
+    #[error("`{lock}` is not granted: {source}")]
+    Refused {
+        /// The lock.
+        lock: Name,
+        /// Why.
+        source: AcquireError,
+    },
+    /// Permits are not given back.
+    #[error("permits of `{lock}` are not given back: {source}")]
+    NotReleased {
+        /// The semaphore.
+        lock: Name,
+        /// Why.
+        source: ReleaseError,
+    },
     /// This thread runs processes, and must not block.
     #[error("this thread runs processes, and must not block; use the async form")]
     OnShard,
@@ -163,10 +190,13 @@ impl<'a> Acquire<'a> {
         }
         match (actor.tell_refused(lock, &error), error) {
             (Some(circle), _) => LockError::Deadlock { circle },
-            (None, AcquireError::TimedOut) => LockError::TimedOut,
+            (None, AcquireError::TimedOut) => {
+                LockError::TimedOut { lock: lock.name.clone(), within: self.within.unwrap_or_default() }
+            }
+            (None, AcquireError::Lost { how }) => LockError::Lost { lock: lock.name.clone(), how },
             // Host code is never ended by others, so this is why.
             (None, AcquireError::Cancelled) => LockError::ShuttingDown,
-            (None, error) => LockError::Refused(error),
+            (None, source) => LockError::Refused { lock: lock.name.clone(), source },
         }
     }
 }

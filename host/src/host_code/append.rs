@@ -11,6 +11,7 @@ use super::{Hold, Party};
 use crate::appending::{self, Failed, Wanted, Written};
 use crate::blocking;
 use crate::grants::GrantedFile;
+use crate::name::Name;
 use crate::observe::Event;
 
 /// What is appended at once.
@@ -48,6 +49,18 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Content<'a> {
     }
 }
 
+impl<'a> From<&'a Vec<u8>> for Content<'a> {
+    fn from(record: &'a Vec<u8>) -> Self {
+        Self::Record(record)
+    }
+}
+
+impl<'a> From<&'a String> for Content<'a> {
+    fn from(record: &'a String) -> Self {
+        Self::Record(record.as_bytes())
+    }
+}
+
 impl<'a> From<&'a str> for Content<'a> {
     fn from(record: &'a str) -> Self {
         Self::Record(record.as_bytes())
@@ -73,7 +86,17 @@ pub enum HostAppendError {
     /// It is no record of this file. Nothing was written.
     #[error("not a record of this file: {0}")]
     Invalid(#[from] InvalidRecord),
-    /// It was not written: the lock of the file is not held, or not any more; or the disk failed.
+    /// The lock of the file is not held, or not any more. Nothing was written.
+    #[error("`{file}` needs the lock `{lock}`, and nothing was written: {source}")]
+    Unheld {
+        /// The file.
+        file: Name,
+        /// Its lock.
+        lock: Name,
+        /// Why it does not count.
+        source: ClaimError,
+    },
+    /// It was not written.
     #[error(transparent)]
     Append(#[from] AppendError<ClaimError>),
     /// It was written, and the loss of power may take it.
@@ -93,7 +116,7 @@ pub struct HostAppended {
     pub synced: bool,
 }
 
-/// A record that is being appended. It survives what the job says for the file, unless it is said otherwise; where the file
+/// A record that is being appended. Dropping it while it is being written waits until it is, or is not. It survives what the job says for the file, unless it is said otherwise; where the file
 /// needs a lock, whatever hold of it counts that this host code has at that moment.
 #[must_use = "nothing is written before this is awaited, or ended by `blocking`"]
 pub struct Append<'a> {
@@ -182,6 +205,10 @@ impl Party {
     fn append_failed(&self, file: &GrantedFile, failed: Failed) -> HostAppendError {
         let (error, of_file) = match failed {
             Failed::Sync(error) => (HostAppendError::Sync(error), true),
+            Failed::Write(AppendError::Refused(source)) => {
+                let lock = file.requires.as_ref().map_or_else(Name::gone, |lock| lock.name.clone());
+                (HostAppendError::Unheld { file: file.name.clone(), lock, source }, false)
+            }
             Failed::Write(error) => {
                 let of_file =
                     !matches!(error, AppendError::Refused(_) | AppendError::Fenced { .. } | AppendError::Invalid(_));

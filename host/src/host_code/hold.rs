@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use lockkeeper_locks::{Acquired, Ask, EndCause, Fence, Previous, ReleaseError};
+use lockkeeper_locks::{Acquired, Ask, EndCause, Fence, Kind, Previous, ReleaseError, SemaphoreKind};
 
 use super::Party;
 use crate::scope::ScopedLock;
+use crate::turn;
 
-/// A lock that host code holds. Dropping it releases the lock; if that is because of a panic, the next owner is told that
-/// what the lock protects may be half-written.
+/// A lock that host code holds, or permits. Dropping it releases the lock; if that is because of a panic, or of the end of a
+/// process that called a host interface, the next owner is told that what the lock protects may be half-written.
+///
+/// Permits of a semaphore that nobody holds (a signal) are added again, unless they are [forgotten](Hold::forget), which
+/// consumes them.
 #[must_use = "the lock is released when this is dropped"]
 pub struct Hold {
     party: Arc<Party>,
@@ -53,6 +57,27 @@ impl Hold {
         self.give_back()
     }
 
+    /// Releases the lock as who was broken off: the next owner is told that what the lock protects may be half-written.
+    pub fn abandon(mut self) {
+        self.is_over = true;
+        self.break_off();
+    }
+
+    /// Keeps what is held: a lock until this host code ends, with the last handle of its [`Locks`](super::Locks); a signal for
+    /// good.
+    pub fn forget(mut self) {
+        self.is_over = true;
+    }
+
+    /// Takes it away from itself. Permits have no next owner that could be told, and go back.
+    fn break_off(&self) {
+        if !matches!(self.ask, Ask::Permits(_)) {
+            self.party.actor.scope.revoke(&self.lock, Some(self.acquired.fence), EndCause::Trapped);
+        }
+        // That it was taken away is known.
+        let _taken_away = self.give_back().is_err();
+    }
+
     pub(super) fn claim(&self) -> Fence {
         self.acquired.fence
     }
@@ -66,6 +91,12 @@ impl Hold {
         let (table, owner) = (actor.scope.table(), actor.owner());
         match self.ask {
             Ask::Permits(permits) => {
+                // Others of the same semaphore that were acquired since are another hold.
+                if let Kind::Semaphore(SemaphoreKind::Owned { .. }) = self.lock.kind
+                    && table.held(owner, self.lock.id).is_some_and(|hold| hold.fence != self.acquired.fence)
+                {
+                    return Err(ReleaseError::Lost { how: EndCause::Expired });
+                }
                 actor.releasing(&self.lock, None, permits);
                 table.release_permits(owner, self.lock.id, permits, Instant::now())
             }
@@ -82,9 +113,8 @@ impl Drop for Hold {
         if self.is_over {
             return;
         }
-        if thread::panicking() && !matches!(self.ask, Ask::Permits(_)) {
-            let scope = &self.party.actor.scope;
-            scope.revoke(&self.lock, Some(self.acquired.fence), EndCause::Trapped);
+        if thread::panicking() || turn::is_breaking_off() {
+            return self.break_off();
         }
         // Whoever wants to know that it was taken away asks `release`.
         let _taken_away = self.give_back().is_err();

@@ -16,12 +16,14 @@ mod hold;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
-use lockkeeper_locks::{EndCause, Place};
+use lockkeeper_locks::{EndCause, Kind as TableKind, Place};
 
 use crate::grants::{GrantedFile, Rights};
 use crate::host::Host;
 use crate::ids::ProcessId;
+use crate::observe::{Event, Kind};
 use crate::process::{Actor, Placement};
 use crate::scope::ScopedLock;
 use crate::stall::Watch;
@@ -36,6 +38,17 @@ pub use hold::Hold;
 /// One of these is one owner, as a process is one. What it holds excludes others, and not itself; so each task or thread
 /// that is to exclude the others takes one of its own ([`Job::locks`](crate::Job::locks)), which costs little. It waits for
 /// one lock at a time, so asking takes it mutably; what it holds it may hold together.
+///
+/// A future of this that was polled has to be polled again when it is woken, or dropped: a lock may be kept for it meanwhile.
+/// If host code is broken off while it holds something (it panics; its future is dropped because the process that called it as
+/// a host interface is ended), the next owner is told that what the lock protects may be half-written. A future of your own
+/// that you drop is not known to be broken off: there say [`Hold::abandon`].
+///
+/// A circle of waits is refused if it runs through locks. One that a guest closes by calling a host interface that takes a
+/// lock which that same guest holds is not seen: give such waits a limit ([`Acquire::within`]).
+///
+/// As long as one of these, or a hold, is there, the job's files stay open and this host's alone, even after the
+/// [`Runtime`](crate::Runtime) is gone.
 ///
 /// Nothing here needs an async runtime of a particular kind, and every future is `Send`. What blocks refuses to do so on a
 /// thread that runs processes, where it would hold them all up.
@@ -63,6 +76,7 @@ impl Locks {
         let mut actor = Actor::new(id, host.scope.clone(), host.events.clone(), seat, Placement::Home, never);
         actor.settle_at(NOWHERE);
         host.scope.begin_owner(id.owner(), name.clone(), NOWHERE);
+        host.events.emit(|| Event::HostCode { process: id, name: name.clone() });
         let (host, watch, rights) = (host.clone(), watch.clone(), rights.inherited());
         Self { party: Arc::new(Party { actor, rights, name, host, watch }) }
     }
@@ -88,6 +102,18 @@ impl Locks {
     /// Nothing happens before this is awaited, or ended by [`blocking`](Append::blocking).
     pub fn append<'a>(&'a self, file: &'a str, content: impl Into<Content<'a>>) -> Append<'a> {
         Append::new(&self.party, file, content.into())
+    }
+
+    /// Gives permits of a semaphore back, or adds some to one that nobody holds.
+    pub fn release_permits(&self, semaphore: &str, permits: u32) -> Result<(), LockError> {
+        let lock = self.party.lock(semaphore)?;
+        let actor = &self.party.actor;
+        if !matches!(lock.kind, TableKind::Semaphore(_)) || permits == 0 {
+            return Err(LockError::Unfit { name: semaphore.to_owned(), kind: Kind::of(lock.kind) });
+        }
+        actor.releasing(lock, None, permits);
+        let released = actor.scope.table().release_permits(actor.owner(), lock.id, permits, Instant::now());
+        released.map_err(|source| LockError::NotReleased { lock: lock.name.clone(), source })
     }
 
     /// Waits until everything that was appended to the file before, by whomever, survives the loss of power.

@@ -223,6 +223,14 @@ pub enum SpawnError {
         /// Why.
         source: NoRoom,
     },
+    /// Its program was loaded into another host.
+    #[error("`{process}` cannot be started: `{program}` was loaded into another host; load it into this one")]
+    ForeignProgram {
+        /// The process.
+        process: Arc<str>,
+        /// Its program.
+        program: Arc<str>,
+    },
     /// There is nothing in its program that could be run.
     #[error(
         "`{process}` cannot be started: `{program}` exports no `wasi:cli/run`; give it a main function, or call what it exports"

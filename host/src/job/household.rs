@@ -107,7 +107,9 @@ impl Household for OfProcess {
         };
         let charge = budget.charge(bytes)?;
         let lock = self.job.host.scope.create_unbound(budget.next_id(), kind, Some(charge));
-        self.job.watch.add_lock(&lock);
+        if self.job.watch.add_lock(&lock) {
+            self.job.host.ticker.watch(&self.job.watch);
+        }
         Ok(lock)
     }
 

@@ -8,6 +8,7 @@ mod spec;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -16,6 +17,7 @@ use lockkeeper_journal::{AppendError, AppendFile, OpenReport, Position, inspect}
 use lockkeeper_locks::{AfterDeath, Array, EndCause, Fence, Kind as TableKind, LockConfig, LockView, Value};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
+use crate::blocking;
 use crate::grants::{GrantedFile, GrantedValue, Rights, Shared as SharedValue};
 use crate::host::{Host, ShuttingDown};
 use crate::host_code::Locks;
@@ -74,6 +76,12 @@ pub(crate) struct Start {
     pub(crate) service: Option<Box<dyn Serve>>,
     /// What the embedder keeps with it.
     pub(crate) data: Data,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").finish_non_exhaustive()
+    }
 }
 
 impl Job {
@@ -153,7 +161,10 @@ impl Job {
         let programs = programs(spec.programs, &mut rights)?;
         let locks: Vec<_> = rights.locks.values().cloned().collect();
         let watch = Arc::new(Watch::new(host.scope.table().clone(), host.events.clone(), &locks));
-        host.ticker.watch(&watch);
+        // Where nobody can wait nobody stands still.
+        if !locks.is_empty() {
+            host.ticker.watch(&watch);
+        }
         let JobLimits { objects_max, object_bytes_max, .. } = spec.limits;
         let shared = Shared {
             host: host.clone(),
@@ -193,6 +204,15 @@ impl Job {
     /// Waits until every process of the job has ended, those included that its processes have started.
     pub async fn ended(&self) {
         self.shared.watch.everyone_ended().await;
+    }
+
+    /// [`ended`](Job::ended) for a thread that may block.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that runs processes, which a host interface is called on.
+    pub fn ended_blocking(&self) {
+        blocking::on(self.ended()).expect("this thread runs processes, and must not wait for them; use the async form");
     }
 
     /// Whether the job stands still: every process of it waits at a lock or another primitive, without a deadline, and none
@@ -286,6 +306,10 @@ impl Shared {
         origin: Origin,
         start: Start,
     ) -> Result<Process, SpawnError> {
+        if !program.is_for(&self.host.engines) {
+            let (process, program) = (spec.full_name().into(), program.name.clone());
+            return Err(SpawnError::ForeignProgram { process, program });
+        }
         let stay =
             program.room.enter().map_err(|source| SpawnError::NoRoom { process: spec.full_name().into(), source })?;
         let Origin { id, parent, exit, berth } = origin;
@@ -333,13 +357,15 @@ impl Shared {
         let may_spawn = !rights.programs.is_empty();
         let household =
             OfProcess { job: self.clone(), parent: may_spawn.then(|| Box::new((program.clone(), spec.clone()))) };
+        // Before it counts as alive, as this is the embedder's and may panic.
+        let data = self.host.host_interfaces.data_of(id, &name, data);
         let around = Surroundings {
             scope: self.host.scope.clone(),
             events: self.host.events.clone(),
             seat: self.watch.begin(id, name.clone(), spec.limits.timeout.is_some(), control.stopping()),
             control: &control,
             household: Box::new(household),
-            data: self.host.host_interfaces.data_of(id, &name, data),
+            data,
         };
         let state = ProcessState::new(identity, rights, wasi.build(), spec, around);
         let prepared = Box::new(Prepared {

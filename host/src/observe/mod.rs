@@ -4,6 +4,7 @@
 mod outcome;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,14 @@ pub enum Event {
         /// The process that started it, if one did.
         #[serde(skip_serializing_if = "Option::is_none")]
         parent: Option<ProcessId>,
+    },
+    /// Code of the embedder becomes an owner of a job's locks. From here on it is told of as processes are.
+    HostCode {
+        /// Its number.
+        process: ProcessId,
+        /// Its name.
+        #[serde(serialize_with = "as_text")]
+        name: Arc<str>,
     },
     /// A process was refused something that the job does not have or did not grant to it.
     Denied {
@@ -328,7 +337,7 @@ impl fmt::Display for Kind {
 }
 
 /// Who is told of events. Called on the thread where the event happens, under no lock that a process could wait for: it must
-/// be quick and must not call back into the host.
+/// be quick and must not call back into the host. If it panics the host goes on, and says so in its log.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// Where the host sends its events.
@@ -350,7 +359,11 @@ impl Events {
     /// The event is built only if somebody looks.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
         if let Some(observer) = &self.observer {
-            observer(&event());
+            let event = event();
+            // It is called in places where nothing but the host's own work must end, such as a release.
+            if catch_unwind(AssertUnwindSafe(|| observer(&event))).is_err() {
+                tracing::error!("whoever observes the host has panicked at {event:?}");
+            }
         }
     }
 }

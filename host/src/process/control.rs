@@ -1,6 +1,7 @@
 //! How a process is stopped from outside, and how its end is awaited.
 
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,8 @@ pub(crate) struct Control {
     stopping: Arc<AtomicBool>,
     /// Whether it was asked to end by itself, and waits for nothing any more.
     terminating: Arc<AtomicBool>,
+    /// Whether the host shuts down, and with it what the guest needs.
+    host_ends: Arc<AtomicBool>,
     ended: Condvar,
 }
 
@@ -52,8 +55,6 @@ struct State {
     runner: Option<Waker>,
     /// Whether the guest has ended, and no time limit counts any more.
     untimed: bool,
-    /// Whether the host shuts down, and with it what the guest needs.
-    host_ends: bool,
     /// When it is to be ended, as it was asked to end by itself.
     end_at: Option<Instant>,
     exit: Option<Arc<Exit>>,
@@ -121,12 +122,21 @@ impl Control {
 
     /// The host shuts down. The process may still end by itself.
     pub(crate) fn host_ends(&self) {
-        self.state().host_ends = true;
+        self.host_ends.store(true, Ordering::SeqCst);
+        let runner = self.state().runner.take();
+        if let Some(runner) = runner {
+            runner.wake();
+        }
+    }
+
+    /// Becomes true once the host shuts down. The process is woken then.
+    pub(crate) fn ending_of_host(&self) -> Arc<AtomicBool> {
+        self.host_ends.clone()
     }
 
     /// Whether the host shut down before the process had ended.
     pub(crate) fn outlives_host(&self) -> bool {
-        self.state().host_ends
+        self.host_ends.load(Ordering::SeqCst)
     }
 
     /// Becomes true once it is being ended.
@@ -162,7 +172,10 @@ impl Control {
             std::mem::take(&mut state.joiners)
         };
         self.ended.notify_all();
-        joiners.into_iter().for_each(Waker::wake);
+        for joiner in joiners {
+            // Wakers are foreign code. If one panics, the others are still to be woken, and the shard goes on.
+            let _panicked = catch_unwind(AssertUnwindSafe(|| joiner.wake())).is_err();
+        }
     }
 
     pub(crate) fn try_join(&self) -> Option<Arc<Exit>> {

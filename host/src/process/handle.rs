@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::{Control, Stop};
+use crate::blocking;
 use crate::ids::ProcessId;
 use crate::observe::{Denial, Outcome};
 
@@ -51,7 +52,15 @@ impl Process {
     }
 
     /// [`Process::join`] for a thread that may block.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that runs processes, which a host interface is called on, unless the process has ended.
     pub fn join_blocking(&self) -> Arc<Exit> {
+        if let Some(exit) = self.try_join() {
+            return exit;
+        }
+        blocking::check().expect("this thread runs processes, and must not wait for one; use the async form");
         self.control.join_blocking()
     }
 

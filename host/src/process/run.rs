@@ -79,6 +79,8 @@ fn begin(prepared: Box<Prepared>) -> Begun {
     let mut store = Store::new(entry.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(call_bytes_max);
+    // Also says that nobody enters the process but on a stack of its own, from which it can give its core away.
+    store.epoch_deadline_async_yield_and_update(1);
     store.set_epoch_deadline(1);
     // Not the engine's own yield: the shard is to know that the slice is over, and what the process has in its hands.
     store.epoch_deadline_callback(|mut store| {
@@ -155,8 +157,7 @@ pub(crate) async fn run(prepared: Box<Prepared>, started: Instant) -> Exit {
     // Release first, then let the fiber and the store go: who waits for a lock need not wait for that. Nor for the commit,
     // which may have to wait for who waits for the lock: no file that is bound to one takes part in it.
     scope.end_owner(owner, outcome.end_cause());
-    drop(call);
-    drop(store);
+    let torn_down = tear_down(call, store, outcome.is_success());
     drop(stay);
     scope.forget_owner(owner);
     drop(inputs);
@@ -166,6 +167,9 @@ pub(crate) async fn run(prepared: Box<Prepared>, started: Instant) -> Exit {
         watch.end(identity.id);
     }
 
+    if let Err(panic) = torn_down {
+        outcome = from_panic(&*panic);
+    }
     if let Some(error) = settle(&outcome, pending, turn, &control, &identity.name).await {
         outcome = error;
     }
@@ -176,14 +180,16 @@ pub(crate) async fn run(prepared: Box<Prepared>, started: Instant) -> Exit {
     }
 
     drop(berth);
-    let exit = Exit {
-        id: identity.id,
-        name: identity.name,
-        outcome,
-        lived,
-        denials: denials.take(),
-        output_dropped_bytes: output.finish(),
+    // What the last lines go to is the embedder's, too.
+    let output_dropped_bytes = match catch_unwind(AssertUnwindSafe(|| output.finish())) {
+        Ok(bytes) => bytes,
+        Err(panic) => {
+            outcome = from_panic(&*panic);
+            0
+        }
     };
+    let exit =
+        Exit { id: identity.id, name: identity.name, outcome, lived, denials: denials.take(), output_dropped_bytes };
     events.emit(|| Event::Ended {
         process: exit.id,
         name: exit.name.clone(),
@@ -191,6 +197,16 @@ pub(crate) async fn run(prepared: Box<Prepared>, started: Instant) -> Exit {
         lived: exit.lived,
     });
     exit
+}
+
+/// Lets go what the process was: its stack, and with its store what an embedder kept there. Host code in there that holds a
+/// lock did not finish what it was at, unless the process ended well. A panic of it ends nothing but this.
+fn tear_down<C>(call: C, store: Option<Store<ProcessState>>, is_well: bool) -> Result<(), Box<dyn Any + Send>> {
+    let _breaking_off = (!is_well).then(turn::break_off);
+    // Each by itself: a panic in one must not leave the other.
+    let call = catch_unwind(AssertUnwindSafe(|| drop(call)));
+    let store = catch_unwind(AssertUnwindSafe(|| drop(store)));
+    call.and(store)
 }
 
 /// Commits what a process has left, in its turn, and waits until it survives what it is to survive. Answers how the process

@@ -1,6 +1,7 @@
 //! What the engine keeps for one process.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lockkeeper_locks::OwnerId;
@@ -95,6 +96,8 @@ pub struct ProcessState {
     pub(crate) handles: u32,
     pub(crate) handles_max: u32,
     pub(crate) denials: Denials,
+    /// Whether the host shuts down.
+    host_ends: Arc<AtomicBool>,
     /// What the embedder keeps with it.
     pub(super) data: Data,
 }
@@ -144,12 +147,18 @@ impl ProcessState {
             handles: 0,
             handles_max: limits.handles_max,
             denials: Denials::default(),
+            host_ends: control.ending_of_host(),
             data,
         }
     }
 
     pub(crate) fn id(&self) -> ProcessId {
         self.identity.id
+    }
+
+    /// Becomes true once the host shuts down; the process is woken then.
+    pub(crate) fn host_ends(&self) -> &AtomicBool {
+        &self.host_ends
     }
 
     /// This process as the lock table knows it.

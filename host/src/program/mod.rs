@@ -31,6 +31,8 @@ pub struct Program {
     pub(crate) room: Arc<Room>,
     digest: [u8; 32],
     inspection: Arc<Inspection>,
+    /// Those of the host that it was made for.
+    engines: Arc<Engines>,
 }
 
 impl fmt::Debug for Program {
@@ -114,7 +116,7 @@ pub enum ProgramError {
 impl Program {
     /// Compiles (or finds compiled) and links a program.
     pub(crate) fn link(
-        engines: &Engines,
+        engines: &Arc<Engines>,
         cache: Option<&Cache>,
         profile: Option<Profile>,
         path: &Path,
@@ -136,7 +138,13 @@ impl Program {
         let command = inspection.is_command.then(|| CommandPre::new(instance.clone())).transpose().map_err(mismatch)?;
         let name = path.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy()).into();
         let digest = *blake3::hash(bytes).as_bytes();
-        Ok(Self { name, instance, command, room: kind.room.clone(), digest, inspection: Arc::new(inspection) })
+        let (room, inspection, engines) = (kind.room.clone(), Arc::new(inspection), engines.clone());
+        Ok(Self { name, instance, command, room, digest, inspection, engines })
+    }
+
+    /// Whether it was made for the host with these.
+    pub(crate) fn is_for(&self, engines: &Arc<Engines>) -> bool {
+        Arc::ptr_eq(&self.engines, engines)
     }
 
     /// Whether it can be started: whether it exports `wasi:cli/run`.
@@ -174,7 +182,13 @@ pub(crate) fn inspect(
 ) -> Result<Inspection, ProgramError> {
     let bytes = read(path)?;
     let (kind, footprint) = fitting(engines, profile, path, &bytes)?;
-    Ok(Inspection::of(kind, footprint, &compile(kind.linker.engine(), cache, path, &bytes)?))
+    let component = compile(kind.linker.engine(), cache, path, &bytes)?;
+    let mut inspection = Inspection::of(kind, footprint, &component);
+    // What the embedder has, only the linker knows.
+    if engines.has_host_interfaces() && kind.linker.instantiate_pre(&component).is_ok() {
+        inspection.imports.iter_mut().for_each(|import| import.known = true);
+    }
+    Ok(inspection)
 }
 
 /// The engine for a program: the one that was asked for, or the one that fits it.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::thread::JoinHandle;
@@ -98,20 +99,24 @@ impl Ticker {
     /// Wakes somebody at this time. An alarm that was set before, and has not rung, wakes this one instead. Answers what it is
     /// called.
     pub(crate) fn wake_at(&self, at: Instant, alarm: Option<u64>, waker: &Waker) -> u64 {
+        // A waker is foreign code: it is neither cloned nor dropped under a mutex.
+        let waker = waker.clone();
         let mut state = self.shared.state();
         let alarm = alarm.unwrap_or_else(|| {
             state.alarms_set += 1;
             state.alarms_set
         });
-        state.alarms.insert((at, alarm), waker.clone());
+        let before = state.alarms.insert((at, alarm), waker);
         drop(state);
+        drop(before);
         self.shared.changed.notify_all();
         alarm
     }
 
     /// Takes an alarm back, if it has not rung.
     pub(crate) fn wake_no_more(&self, at: Instant, alarm: u64) {
-        self.shared.state().alarms.remove(&(at, alarm));
+        let before = self.shared.state().alarms.remove(&(at, alarm));
+        drop(before);
     }
 
     /// A process is over that began with this deadline.
@@ -153,7 +158,10 @@ impl Shared {
             over.push(first.remove());
         }
         drop(state);
-        ringing.into_iter().for_each(Waker::wake);
+        for waker in ringing {
+            // If one panics, the clock goes on.
+            let _panicked = catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err();
+        }
         Some(over)
     }
 }
@@ -163,7 +171,10 @@ impl Drop for Ticker {
         self.shared.state().stopped = true;
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            drop(thread.join());
+            // The last one that had the host may have been a waker that this very thread called.
+            if thread.thread().id() != std::thread::current().id() {
+                drop(thread.join());
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Host code that takes the same locks and appends to the same files as guests.
 
+use std::future::IntoFuture;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 use futures::executor::block_on;
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    AppendError, ClaimError, Content, Durability, EndCause, Format, HostAppendError, JobSpec, LockError, LockKind,
-    LockSpec, Outcome, Previous, ReleaseError, SemaphoreKind,
+    ClaimError, Content, Durability, EndCause, Format, HostAppendError, JobSpec, LockError, LockKind, LockSpec,
+    Outcome, Previous, ReleaseError, SemaphoreKind,
 };
 use lockkeeper_tests::{Play, TestHost, join, log_of, thing, until};
 
@@ -98,11 +99,11 @@ fn a_wait_ends_at_its_time_and_leaves_the_queue() {
     for _ in 0..3 {
         let asked = Instant::now();
         let timed_out = second.acquire("work").within(Duration::from_millis(20)).blocking();
-        assert!(matches!(timed_out, Err(LockError::TimedOut)), "{timed_out:?}");
+        assert!(matches!(timed_out, Err(LockError::TimedOut { .. })), "{timed_out:?}");
         assert!(asked.elapsed() >= Duration::from_millis(20));
     }
     let at_once = block_on(second.acquire("work").within(Duration::ZERO).into_future());
-    assert!(matches!(at_once, Err(LockError::TimedOut)));
+    assert!(matches!(at_once, Err(LockError::TimedOut { .. })));
     assert!(second.acquire("work").now().expect("it is a lock").is_none());
     // A future that is dropped leaves the queue too.
     block_on(async {
@@ -191,7 +192,12 @@ fn a_hold_that_is_taken_away_writes_no_more() {
     let job = host.job_with_files(&["work"], vec![host.lines_file("log", Some("work"))]);
     let [mut one, mut two] = ["one", "two"].map(|name| job.locks(name));
     let early = one.append("log", "too early").blocking();
-    assert!(matches!(early, Err(HostAppendError::Append(AppendError::Refused(ClaimError::LockRequired)))), "{early:?}");
+    let early = early.expect_err("nothing is held");
+    assert!(matches!(early, HostAppendError::Unheld { source: ClaimError::LockRequired, .. }), "{early:?}");
+    assert_eq!(
+        early.to_string(),
+        "`log` needs the lock `work`, and nothing was written: the lock is not held by the caller"
+    );
     let old = one.acquire("work").blocking().expect("it is free");
     one.append("log", "in time").under(&old).blocking().expect("it is held");
     one.append("log", "in time too").blocking().expect("whatever hold there is counts");
@@ -199,7 +205,7 @@ fn a_hold_that_is_taken_away_writes_no_more() {
     assert!(matches!(foreign, Err(HostAppendError::NotMyHold { ref lock }) if lock == "work"), "{foreign:?}");
     assert_eq!(job.revoke("work", None), Some(old.fence()));
     let late = one.append("log", "too late").under(&old).blocking();
-    assert!(matches!(late, Err(HostAppendError::Append(AppendError::Refused(ClaimError::Fenced { .. })))), "{late:?}");
+    assert!(matches!(late, Err(HostAppendError::Unheld { source: ClaimError::Fenced { .. }, .. })), "{late:?}");
     let new = two.acquire("work").blocking().expect("it is free");
     assert_eq!(new.previous(), Previous::Abandoned { how: EndCause::Expired, who: owner(one.id()) });
     two.append("log", "the next").under(&new).blocking().expect("it is held");
@@ -270,9 +276,19 @@ fn a_job_stands_still_if_host_code_holds_nothing_or_waits_as_well() {
     let mut mine = play.job().locks("host code");
     let waiting = play.start("waiter", &["await:never"]);
     host.until_lock(play.job(), "never", "it waits", |view| view.queue.len() == 1);
+    let mut other = play.job().locks("other host code");
     let hold = mine.acquire("work").blocking().expect("it is free");
     assert!(play.job().stall().is_none(), "host code holds something");
-    drop(hold);
+    // One of the two waits with a limit, and will go on; the other one for ever, but for who holds what it waits for.
+    thread::scope(|scope| {
+        let second = scope.spawn(move || other.acquire("work").blocking());
+        host.until_lock(play.job(), "work", "the other waits", |view| view.queue.len() == 1);
+        assert!(play.job().stall().is_none(), "who holds it does not wait");
+        hold.forget();
+        until("only who waits for ever is left", || play.job().stall().is_none());
+        drop(mine);
+        drop(second.join().expect("no panic").expect("it is released with its owner"));
+    });
     until("it stands still", || play.job().stall().is_some());
     waiting.process.kill();
     join(&waiting.process);
@@ -318,5 +334,119 @@ fn dropping_everything_releases_and_is_forgotten() {
     assert!(two.acquire("work").now().expect("a lock").is_none(), "the hold is still there");
     drop(hold);
     assert_eq!(two.acquire("work").now().expect("a lock").expect("free").previous(), Previous::Clean);
-    block_on(job.ended());
+    // Names are told once, so that whoever looks on knows who is meant.
+    let told = host.events().into_iter().filter_map(|event| match event {
+        Event::HostCode { name, .. } => Some(name.to_string()),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["one", "two"]);
+    job.ended_blocking();
+}
+
+#[test]
+fn a_job_with_host_code_that_waits_for_what_a_stuck_guest_holds_stands_still() {
+    let host = TestHost::with_shards(1);
+    let play = Play::new(&host, vec![thing("work", LockKind::Mutex), thing("never", LockKind::Event)]);
+    let stuck = play.start("stuck", &["lock:work", "await:never"]);
+    host.until_lock(play.job(), "never", "it waits", |view| view.queue.len() == 1);
+    let mut mine = play.job().locks("host code");
+    thread::scope(|scope| {
+        let limited = scope.spawn(move || {
+            let timed_out = mine.acquire("work").within(Duration::from_secs(300)).blocking();
+            drop(timed_out.expect("its holder is ended"));
+            mine
+        });
+        host.until_lock(play.job(), "work", "it waits", |view| view.queue.len() == 1);
+        assert!(play.job().stall().is_none(), "who waits with a limit will go on");
+        stuck.process.kill();
+        mine_again(&host, &play, limited.join().expect("no panic"));
+    });
+}
+
+/// The same without a limit.
+fn mine_again(host: &TestHost, play: &Play<'_>, mut mine: lockkeeper::Locks) {
+    let stuck = play.start("stuck", &["lock:work", "await:never"]);
+    host.until_lock(play.job(), "never", "it waits", |view| view.queue.len() == 1);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(move || mine.acquire("work").blocking().map(drop));
+        host.until_lock(play.job(), "work", "it waits", |view| view.queue.len() == 1);
+        until("it stands still", || play.job().stall().is_some());
+        // Ending the stall lets host code go on, which is nobody's process.
+        assert!(play.job().end_stall().is_some());
+        waiting.join().expect("no panic").expect("its holder was ended");
+    });
+    assert_eq!(join(&stuck.process).outcome, Outcome::Stalled);
+}
+
+#[test]
+fn what_is_abandoned_or_broken_off_is_told_and_what_is_forgotten_stays_held() {
+    let host = TestHost::with_shards(1);
+    let job = host.job(&["work"]);
+    let [mut one, mut two] = ["one", "two"].map(|name| job.locks(name));
+    one.acquire("work").blocking().expect("it is free").abandon();
+    let next = two.acquire("work").blocking().expect("it is free");
+    assert_eq!(next.previous(), Previous::Abandoned { how: EndCause::Trapped, who: owner(one.id()) });
+    drop(next);
+    one.acquire("work").blocking().expect("it is free").forget();
+    assert!(two.acquire("work").now().expect("a lock").is_none());
+    drop(one);
+    assert!(two.acquire("work").now().expect("a lock").is_some(), "it ends with its owner");
+}
+
+#[test]
+fn permits_of_a_signal_can_be_consumed_and_added() {
+    let host = TestHost::with_shards(1);
+    let kind = LockKind::Semaphore(SemaphoreKind::Signal { permits: 0, maximum: Some(3) });
+    let locks = vec![LockSpec { kind, ..LockSpec::new("items") }];
+    let job = host.runtime().job(JobSpec { locks, ..JobSpec::default() }).expect("a job");
+    let [mut producer, mut consumer] = ["producer", "consumer"].map(|name| job.locks(name));
+    assert!(consumer.acquire("items").now().expect("a semaphore").is_none());
+    producer.release_permits("items", 2).expect("there is room");
+    consumer.acquire("items").blocking().expect("there are two").forget();
+    // One that is not forgotten is there again.
+    drop(producer.acquire("items").now().expect("a semaphore").expect("there is one"));
+    consumer.acquire("items").now().expect("a semaphore").expect("there is one still").forget();
+    assert!(consumer.acquire("items").now().expect("a semaphore").is_none());
+    let told = producer.release_permits("items", 4).expect_err("there can be three").to_string();
+    assert!(told.starts_with("permits of `items` are not given back: "), "{told}");
+    assert!(matches!(producer.release_permits("items", 0), Err(LockError::Unfit { .. })));
+}
+
+#[test]
+fn an_old_hold_of_permits_frees_no_new_ones() {
+    let host = TestHost::with_shards(1);
+    let kind = LockKind::Semaphore(SemaphoreKind::Owned { permits: 1 });
+    let locks = vec![LockSpec { kind, ..LockSpec::new("slots") }];
+    let job = host.runtime().job(JobSpec { locks, ..JobSpec::default() }).expect("a job");
+    let [mut one, mut two] = ["one", "two"].map(|name| job.locks(name));
+    let old = one.acquire("slots").blocking().expect("it is free");
+    job.revoke("slots", None).expect("it is held");
+    let told = one.acquire("slots").blocking().expect_err("it is told once");
+    assert_eq!(told.to_string(), "the last hold of `slots` was taken away: expired; ask again");
+    let new = one.acquire("slots").blocking().expect("it is free");
+    drop(old);
+    assert!(two.acquire("slots").now().expect("a semaphore").is_none(), "the new hold is still there");
+    new.release().expect("it is held");
+    assert!(two.acquire("slots").now().expect("a semaphore").is_some());
+}
+
+#[test]
+fn a_waker_that_panics_stops_no_clock() {
+    struct Angry;
+    impl std::task::Wake for Angry {
+        fn wake(self: std::sync::Arc<Self>) {
+            panic!("the test wants a panic");
+        }
+    }
+    let host = TestHost::with_shards(1);
+    let job = host.job(&["work"]);
+    let [mut one, mut two] = ["one", "two"].map(|name| job.locks(name));
+    let hold = one.acquire("work").blocking().expect("it is free");
+    let mut angry = two.acquire("work").within(Duration::from_millis(5)).into_future();
+    let waker = std::sync::Arc::new(Angry).into();
+    assert!(angry.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    let mut three = job.locks("three");
+    let timed_out = three.acquire("work").within(Duration::from_millis(20)).blocking();
+    assert!(matches!(timed_out, Err(LockError::TimedOut { .. })), "{timed_out:?}");
+    drop((angry, hold));
 }

@@ -3,8 +3,11 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use lockkeeper::wasmtime::StoreContextMut;
 use lockkeeper::wasmtime::component::HasSelf;
-use lockkeeper::{CallError, Grant, HostInterfaces, Outcome, ProcessState, Program, ProgramError, Runtime};
+use lockkeeper::{
+    CallError, EndCause, Grant, HostInterfaces, Outcome, Previous, ProcessState, Program, ProgramError, Runtime,
+};
 use lockkeeper_tests::{TestHost, guest};
 
 use crate::support::{Cases, Hooks, Said, hooks, host_with_hooks, job_with_gate, start};
@@ -79,6 +82,145 @@ fn an_interface_may_wait_for_a_lock_and_its_wait_goes_with_its_process() {
     });
     host.until_lock(&job, "gate", "nobody waits", |view| view.queue.is_empty());
     drop(hold);
+}
+
+#[test]
+fn what_an_interface_holds_when_its_process_is_ended_is_abandoned() {
+    let (host, said) = host_with_hooks(1);
+    let job = job_with_gate(&host);
+    for end in ["kill", "limit"] {
+        let plugin = start(&host, &job, end);
+        let mut gate = job.locks("host code");
+        let hold = gate.acquire("gate").blocking().expect("it is free");
+        // The interface has `work`, and waits for the gate.
+        std::thread::scope(|scope| {
+            let call = scope.spawn(|| {
+                let word = if end == "kill" { "keep" } else { "keep and wait" };
+                let limit = Duration::from_millis(if end == "kill" { 100_000 } else { 50 });
+                plugin.call_within_blocking(limit, async move |cases, store| {
+                    cases.tests_plugin_cases().call_tell(store, word).await
+                })
+            });
+            host.until_lock(&job, "gate", "the interface waits", |view| view.queue.len() == 1);
+            if end == "kill" {
+                plugin.process().kill();
+            }
+            let ended = message(call.join().expect("no panic"));
+            assert!(ended.contains(if end == "kill" { "killed" } else { "limit" }), "{ended}");
+        });
+        let next = gate.acquire("work").blocking().expect("it is free");
+        assert!(matches!(next.previous(), Previous::Abandoned { how: EndCause::Trapped, .. }), "{end}");
+        next.mark_consistent().expect("it is held");
+        drop(hold);
+    }
+    assert!(said.lock().unwrap_or_else(PoisonError::into_inner).is_empty());
+}
+
+/// What an embedder keeps with a process, and cannot let go.
+struct Stubborn;
+
+impl Drop for Stubborn {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("the test wants a panic");
+        }
+    }
+}
+
+#[test]
+fn data_that_panics_when_it_is_dropped_ends_its_process_and_no_other() {
+    let (host, _) = host_with_hooks(1);
+    let job = job_with_gate(&host);
+    let other = start(&host, &job, "other");
+    let program = host.program("plugin_cases");
+    let bind = |store: StoreContextMut<'_, ProcessState>, instance: &_| Cases::new(store, instance);
+    let spawn = || host.runtime().spawn(&program).data(Stubborn).plugin_blocking(bind).expect("a plugin");
+    let closed = spawn().close_blocking();
+    assert!(matches!(&closed.outcome, Outcome::HostFault { message } if message.contains("wants a panic")));
+    let killed = spawn();
+    killed.process().kill();
+    killed.process().join_blocking();
+    assert_eq!(tell(&other, "still here").expect("an answer"), "still here");
+}
+
+#[test]
+fn data_that_cannot_be_made_starts_no_process_and_leaves_none() {
+    let host = TestHost::configured(|config| {
+        config.host_interfaces = HostInterfaces::default().data(|_, name| {
+            assert_ne!(name, "bad", "the test wants a panic");
+            Stubbed
+        });
+    });
+    struct Stubbed;
+    let (program, job) = (host.program("cli_hello"), host.job(&["work"]));
+    let spawn = |name: &str| host.runtime().spawn(&program).job(&job).name(name).start();
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| spawn("bad"))).expect_err("it panics");
+    assert_eq!(lockkeeper_tests::join(&spawn("good").expect("a process")).outcome, Outcome::Returned);
+    job.ended_blocking();
+}
+
+#[test]
+fn a_host_may_end_on_one_of_its_own_shards() {
+    let (host, said) = host_with_hooks(1);
+    drop(host);
+    let dir = tempfile::tempdir().expect("a directory");
+    let each = said.clone();
+    let runtime = Runtime::builder()
+        .shards(1)
+        .state_dir(dir.path())
+        .host_interfaces(|linker| hooks::add_to_linker::<_, HasSelf<_>>(linker, ProcessState::data_mut::<Hooks>))
+        .data(move |_, _| Hooks { said: each.clone(), locks: None })
+        .build();
+    let runtime = std::sync::Arc::new(runtime.expect("a host"));
+    let program = Program::from_file(&runtime, guest("plugin_cases")).expect("a program");
+    let plugin = runtime
+        .spawn(&program)
+        .data(runtime.clone())
+        .plugin_blocking(|store, instance| Cases::new(store, instance))
+        .expect("a plugin");
+    drop(runtime);
+    assert_eq!(tell(&plugin, "the host is here").expect("an answer"), "the host is here");
+    // From inside it can be shut down too, which does not wait for who asks.
+    let shut = plugin.call_blocking(async |_, mut store| {
+        store.data_mut().data_mut::<std::sync::Arc<Runtime>>().shut_down(Duration::MAX);
+        Ok(())
+    });
+    shut.expect("an answer");
+    // It is the last that has the host, and lets it go on its shard.
+    assert_eq!(plugin.close_blocking().outcome, Outcome::Returned);
+}
+
+#[test]
+fn waiting_for_a_process_on_a_shard_is_refused() {
+    let (host, _) = host_with_hooks(1);
+    let job = job_with_gate(&host);
+    let (one, other) = (start(&host, &job, "one"), start(&host, &job, "other"));
+    let process = other.process().clone();
+    let waited = one.call_blocking(async move |_, _| {
+        process.join_blocking();
+        Ok(String::new())
+    });
+    assert!(message(waited).contains("must not wait for one"));
+    other.close_blocking();
+}
+
+#[test]
+fn children_have_what_is_made_for_each_and_an_inspection_knows_the_interfaces() {
+    let made: std::sync::Arc<std::sync::Mutex<Vec<String>>> = std::sync::Arc::default();
+    let seen = made.clone();
+    let host = TestHost::configured(|config| {
+        config.host_interfaces = HostInterfaces::default()
+            .link(|linker| hooks::add_to_linker::<_, HasSelf<_>>(linker, ProcessState::data_mut::<Hooks>))
+            .data(move |_, name| seen.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned()));
+    });
+    let inspection = host.runtime().inspect(&guest("plugin_cases")).expect("a program");
+    assert!(inspection.imports.iter().all(|import| import.known), "{:?}", inspection.imports);
+    let program = host.program("process_cases");
+    let parent = host.runtime().spawn(&program).name("parent").arg("test_process").grant(Grant::program("self"));
+    let parent = parent.start().expect("a process");
+    lockkeeper_tests::join(&parent);
+    let made = made.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(made.len() > 1 && made[1].starts_with("parent/"), "{made:?}");
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::executor::block_on;
 use futures::future::{join, join_all};
-use lockkeeper::{CallError, LockState, Outcome, Plugin, PluginError, Previous, wasmtime};
+use lockkeeper::{CallError, LockState, Outcome, Plugin, PluginError, Previous, Program, SpawnError, wasmtime};
 use lockkeeper_tests::{TestHost, join as join_process, log_of, until};
 
 use crate::support::{Cases, host_with_hooks, job_with_gate, start};
@@ -178,9 +179,9 @@ fn a_program_that_exports_something_else_is_told_before_it_is_called() {
     let (host, _) = host_with_hooks(1);
     let program = host.program("cli_hello");
     let spawn = host.runtime().spawn(&program).plugin_blocking(|store, instance| Cases::new(store, instance));
-    let Err(PluginError::Ended { exit }) = spawn else { panic!("it exports no cases") };
-    let Outcome::Trapped { message } = &exit.outcome else { panic!("{}", exit.outcome) };
-    assert!(message.contains("tests:plugin/cases"), "{message}");
+    let told = spawn.expect_err("it exports no cases");
+    assert!(matches!(&told, PluginError::Unfit { name, .. } if &**name == "cli_hello"), "{told:?}");
+    assert!(told.to_string().contains("tests:plugin/cases"), "{told}");
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn a_plugin_is_no_command_and_a_command_may_be_both() {
         (core module $m (func (export "f") (result i32) (i32.const 42)))
         (core instance $i (instantiate $m))
         (func (export "answer") (result u32) (canon lift (core func $i "f"))))"#;
-    let program = lockkeeper::Program::from_bytes(host.runtime(), "answer.wat", text.as_bytes()).expect("a program");
+    let program = Program::from_bytes(host.runtime(), "answer.wat", text.as_bytes()).expect("a program");
     assert!(!program.is_command());
     let refused = host.runtime().spawn(&program).start().expect_err("there is nothing to run");
     assert_eq!(
@@ -235,11 +236,106 @@ fn a_plugin_among_processes_takes_its_turn_at_a_lock() {
 }
 
 #[test]
-fn shutting_down_ends_a_plugin_between_calls() {
+fn a_call_that_could_not_give_the_core_away_is_refused() {
+    let host = TestHost::with_shards(1);
+    let text = r#"(component
+        (core module $m (func (export "f") (loop (br 0))))
+        (core instance $i (instantiate $m))
+        (func (export "spin") (canon lift (core func $i "f"))))"#;
+    let program = Program::from_bytes(host.runtime(), "spin.wat", text.as_bytes()).expect("a program");
+    let spin = |mut store: wasmtime::StoreContextMut<'_, _>, instance: &wasmtime::component::Instance| {
+        instance.get_typed_func::<(), ()>(&mut store, "spin")
+    };
+    let plugin = host.runtime().spawn(&program).plugin_blocking(spin).expect("it exports this");
+    let refused = plugin.call_blocking(async |spin, store| spin.call(store, ()));
+    let Outcome::Trapped { message } = outcome(refused) else { panic!("it was not refused") };
+    assert!(message.contains("async"), "{message}");
+}
+
+#[test]
+fn a_program_of_another_host_is_refused() {
+    let (one, two) = (TestHost::with_shards(1), TestHost::with_shards(1));
+    let (program, job) = (one.program("cli_hello"), two.job(&[]));
+    for refused in [
+        two.runtime().spawn(&program).start(),
+        one.runtime().spawn(&program).job(&job).start(),
+        job.spawn(&program, &Default::default()),
+    ] {
+        assert!(matches!(refused, Err(SpawnError::ForeignProgram { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_host_that_shuts_down_lets_plugins_answer_and_end_well() {
     let (host, _) = host_with_hooks(1);
     let job = job_with_gate(&host);
-    let plugin = start(&host, &job, "idle");
-    host.runtime().shut_down(Duration::ZERO);
-    assert_eq!(outcome(echo(&plugin, "late")), Outcome::ShutDown);
+    let (idle, called) = (start(&host, &job, "idle"), start(&host, &job, "called"));
+    let handle = called.clone();
+    let asked = handle.call(async |cases, store| cases.tests_plugin_cases().call_echo(store, "in time").await);
+    let mut asked = Box::pin(asked);
+    let soon = block_on(async { futures::poll!(&mut asked) });
+    // However long the grace is, nobody needs it.
+    host.runtime().shut_down(Duration::MAX);
+    let answer = match soon {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => block_on(asked),
+    };
+    assert_eq!(answer.expect("it was asked for before"), "in time");
+    for plugin in [idle, called] {
+        assert_eq!(outcome(echo(&plugin, "late")), Outcome::Returned);
+    }
     assert_eq!(job.inspect_lock("work").expect("a lock").state, LockState::Free);
+}
+
+#[test]
+fn a_plugin_that_is_dropped_during_a_call_makes_it_to_the_end() {
+    let (host, _) = host_with_hooks(1);
+    let job = job_with_gate(&host);
+    let plugin = start(&host, &job, "dropped");
+    let process = plugin.process().clone();
+    let mut gate = job.locks("host code");
+    let hold = gate.acquire("gate").blocking().expect("it is free");
+    let mut calling =
+        Box::pin(plugin.call(async |cases, store| cases.tests_plugin_cases().call_tell(store, "wait").await));
+    block_on(async { assert!(futures::poll!(&mut calling).is_pending()) });
+    host.until_lock(&job, "gate", "the plugin waits", |view| view.queue.len() == 1);
+    drop(calling);
+    drop(plugin);
+    assert!(process.try_join().is_none(), "the call has begun");
+    drop(hold);
+    assert_eq!(join_process(&process).outcome, Outcome::Returned);
+}
+
+#[test]
+fn what_a_call_panics_with_is_the_end_of_its_plugin() {
+    let (host, _) = host_with_hooks(1);
+    let job = job_with_gate(&host);
+    let (one, other) = (start(&host, &job, "one"), start(&host, &job, "other"));
+    let panicked = one.call_blocking(async |_: &Cases, _| -> wasmtime::Result<()> { panic!("the test wants it") });
+    assert!(matches!(outcome(panicked), Outcome::HostFault { message } if message.contains("the test wants it")));
+    assert_eq!(echo(&other, "still here").expect("an answer"), "still here");
+    let program = host.program("plugin_cases");
+    let bind = |_: wasmtime::StoreContextMut<'_, _>, _: &_| -> wasmtime::Result<Cases> { panic!("so does this") };
+    let told = host.runtime().spawn(&program).plugin_blocking(bind).expect_err("it panics").to_string();
+    assert!(told.contains("so does this"), "{told}");
+}
+
+#[test]
+fn futures_of_plugins_and_processes_are_send() {
+    fn is_send<T: Send>(it: T) -> T {
+        it
+    }
+    let (host, _) = host_with_hooks(1);
+    let job = job_with_gate(&host);
+    let plugin = start(&host, &job, "sent");
+    let echo = async |cases: &Cases, store: wasmtime::StoreContextMut<'_, _>| {
+        cases.tests_plugin_cases().call_echo(store, "x").await
+    };
+    drop(is_send(plugin.call(echo)));
+    drop(is_send(plugin.call_within(Duration::ZERO, echo)));
+    drop(is_send(plugin.process().outcome()));
+    drop(is_send(job.ended()));
+    let program = host.program("plugin_cases");
+    drop(is_send(host.runtime().spawn(&program).plugin(|store, instance| Cases::new(store, instance))));
+    drop(is_send(plugin.close()));
 }

@@ -43,6 +43,12 @@ impl hooks::Host for Hooks {
                 drop(hold);
                 Ok("went on".to_owned())
             }
+            "keep" | "keep and wait" => {
+                let work = locks.acquire("work").await?;
+                let gate = locks.acquire("gate").await?;
+                drop((work, gate));
+                Ok("had both".to_owned())
+            }
             "block" => match locks.acquire("gate").blocking() {
                 Err(LockError::OnShard) => Ok("refused".to_owned()),
                 other => Ok(format!("{other:?}")),
