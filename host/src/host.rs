@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use lockkeeper_journal::storage::Disk;
 
 use crate::engine::Engines;
-use crate::host_interfaces::HostInterfaces;
 use crate::ids::ProcessId;
 use crate::observe::Events;
 use crate::process::Prepared;
@@ -27,7 +26,6 @@ pub(crate) struct Host {
     pub(crate) own_dirs: Vec<PathBuf>,
     /// Where the append files are.
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) host_interfaces: HostInterfaces,
     /// Those of its programs.
     pub(crate) engines: Arc<Engines>,
     /// None once the host shuts down: nothing new starts then.
@@ -48,7 +46,6 @@ impl Host {
         events: Events,
         own_dirs: Vec<PathBuf>,
         disk: Arc<dyn Disk>,
-        host_interfaces: HostInterfaces,
         engines: Arc<Engines>,
         shards: Shards,
         ticker: Ticker,
@@ -58,7 +55,6 @@ impl Host {
             events,
             own_dirs,
             disk,
-            host_interfaces,
             engines,
             shards: Mutex::new(Some(shards)),
             ticker,

@@ -78,6 +78,7 @@ impl HostInterfaces {
         self
     }
 
+    /// Whether programs may import what is not known by its name.
     pub(crate) fn are_some(&self) -> bool {
         !self.add.is_empty()
     }

@@ -98,7 +98,7 @@ impl Runtime {
             dense_stack_bytes: config.dense_stack_bytes,
             image_processes: config.image_processes,
             expected: config.expected,
-            host_interfaces: config.host_interfaces.clone(),
+            host_interfaces: config.host_interfaces,
         }));
         engines.check_host_interfaces().map_err(|error| RuntimeError::HostInterface(format!("{error:#}")))?;
         // An engine is made when there is a program for it; the one that was asked for had better be possible.
@@ -122,7 +122,7 @@ impl Runtime {
         let tick = move || ticking.increment_epochs();
         let disk = config.disk.unwrap_or_else(|| Arc::new(LocalDisk));
         let ticker = Ticker::start(tick)?;
-        let host = Host::new(scope, events, own_dirs, disk, config.host_interfaces, engines.clone(), shards, ticker);
+        let host = Host::new(scope, events, own_dirs, disk, engines.clone(), shards, ticker);
         Ok(Self { host: Arc::new(host), engines, profile: config.profile, cache, shards: Some(threads) })
     }
 

@@ -240,21 +240,21 @@ impl Engines {
     fn linker(&self, engine: &Engine) -> wasmtime::Result<Linker<ProcessState>> {
         let mut linker = Linker::new(engine);
         crate::guest_api::add_to_linker(&mut linker)?;
-        self.config.host_interfaces.add_to_linker(&mut linker)?;
+        self.host_interfaces().add_to_linker(&mut linker)?;
         Ok(linker)
     }
 
     /// Whether the embedder's host interfaces fit beside what is there, told before there is a program for an engine.
     pub(crate) fn check_host_interfaces(&self) -> wasmtime::Result<()> {
-        if self.has_host_interfaces() {
+        if self.host_interfaces().are_some() {
             self.linker(&Engine::new(&common(DENSE_STACK_BYTES))?)?;
         }
         Ok(())
     }
 
-    /// Whether programs may import what is not known by its name.
-    pub(crate) fn has_host_interfaces(&self) -> bool {
-        self.config.host_interfaces.are_some()
+    /// What the embedder has for programs.
+    pub(crate) fn host_interfaces(&self) -> &HostInterfaces {
+        &self.config.host_interfaces
     }
 }
 

@@ -156,7 +156,7 @@ mod tests {
             address_bytes: None,
             mappings: 65_530,
             commit_bytes: None,
-            available_bytes: Some(36 << 20),
+            available_bytes: Some(1_000 * PROCESS_BYTES),
             open_files: Some(1_024),
         };
         Arc::new(Room::new(Profile::Dense, max, limits))
@@ -178,7 +178,7 @@ mod tests {
         let room = room(2_000);
         assert_eq!(room.check(1_000, 0), Ok(()));
         assert!(matches!(room.check(2_001, 0), Err(NoRoom::Processes { max: 2_000, .. })));
-        assert!(matches!(room.check(1_025, 0), Err(NoRoom::Memory { available_bytes: 37_748_736, .. })));
+        assert!(matches!(room.check(1_001, 0), Err(NoRoom::Memory { wanted: 1_001, .. })));
         assert_eq!(room.check(960, 1), Ok(()));
         assert!(matches!(room.check(961, 1), Err(NoRoom::OpenFiles { needed: 1_025, max: 1_024, .. })));
     }

@@ -358,7 +358,7 @@ impl Shared {
         let household =
             OfProcess { job: self.clone(), parent: may_spawn.then(|| Box::new((program.clone(), spec.clone()))) };
         // Before it counts as alive, as this is the embedder's and may panic.
-        let data = self.host.host_interfaces.data_of(id, &name, data);
+        let data = self.host.engines.host_interfaces().data_of(id, &name, data);
         let around = Surroundings {
             scope: self.host.scope.clone(),
             events: self.host.events.clone(),

@@ -127,7 +127,7 @@ impl Program {
         let mut inspection = Inspection::of(kind, footprint, &component);
         // With interfaces of the embedder only the linker knows them all.
         if let Some(import) = inspection.imports.iter().find(|import| !import.known)
-            && !engines.has_host_interfaces()
+            && !engines.host_interfaces().are_some()
         {
             return Err(ProgramError::UnknownImport { path: path.to_owned(), import: import.name.clone() });
         }
@@ -185,7 +185,7 @@ pub(crate) fn inspect(
     let component = compile(kind.linker.engine(), cache, path, &bytes)?;
     let mut inspection = Inspection::of(kind, footprint, &component);
     // What the embedder has, only the linker knows.
-    if engines.has_host_interfaces() && kind.linker.instantiate_pre(&component).is_ok() {
+    if engines.host_interfaces().are_some() && kind.linker.instantiate_pre(&component).is_ok() {
         inspection.imports.iter_mut().for_each(|import| import.known = true);
     }
     Ok(inspection)

@@ -118,7 +118,7 @@ fn second_host_on_an_append_file_is_refused_and_told_who_has_it() {
     let file = first.lines_file("file", None);
     let job = first.job_with_files(&[], vec![file.clone()]);
     let open = || second.runtime().job(JobSpec { files: vec![file.clone()], ..JobSpec::default() });
-    let refused = open().err().expect("it opens").to_string();
+    let refused = open().expect_err("it opens").to_string();
     assert!(refused.contains("already open in this process"), "{refused}");
     assert!(refused.contains(file.file.path.to_str().expect("text")), "{refused}");
     drop(job);

@@ -200,8 +200,12 @@ fn test_parent_process_attributes() -> Result {
 
 fn test_process() -> Result {
     let (object, queue) = queue()?;
+    // One that is there for as long as it is looked at.
+    let lasting = in_role("spins").spawn()?;
+    assert_eq!(process::children(), [lasting.pid()]);
+    lasting.kill();
+    assert_eq!(lasting.join()?, Outcome::Killed);
     let child = in_role("echoes").arg(object.id()).arg("hello").give(&object).spawn()?;
-    assert_eq!(process::children(), [child.pid()]);
     assert_eq!(next(&queue)?, "hello");
     assert_eq!(child.join()?, Outcome::Exited(0));
     assert_eq!((child.try_join(), child.join()?), (Some(Outcome::Exited(0)), Outcome::Exited(0)));
