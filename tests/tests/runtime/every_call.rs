@@ -1,0 +1,474 @@
+//! Guests that end inside every call of the host, or give it the worst that a core module can: the host lives, and with it
+//! whoever holds nothing of theirs.
+//!
+//! Nothing here names the functions of the contract: they are read from `wit/`, with WASI's, and what one is given is made
+//! of its types. So a function that is new there is called here, and a new resource, or a new way to wait, fails the test until
+//! it is said how a process comes to it ([`scene`]).
+
+mod arguments;
+mod contract;
+mod scene;
+mod script;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockkeeper::observe::{Event, Outcome};
+use lockkeeper::{
+    Access, Delivery, DirGrant, Job, JobLimits, JobSpec, Limits, LockKind, LockSpec, Parties, Process, ProcessSpec,
+    Profile, Program, QueueConfig, Scalar, Scalars, SemaphoreKind, ValueContent, ValueSpec,
+};
+use lockkeeper_tests::{Lines, TestHost, figure, join, thing, until, workspace};
+
+use arguments::{CaseOf, Fill, List, has_handle, has_list};
+use contract::{Call, CallKind, Contract};
+use scene::{Scene, UNOBTAINABLE, before_waiting, farewell, good, holder, neighbour, own, resources_of, ways};
+use script::{Argument, MEMORY_END, Realloc};
+
+/// A call that may wait for ever is not waited for longer.
+const PATIENCE_WITH_WAITS: Duration = Duration::from_millis(30);
+
+/// How much a call may carry here; far less than a memory has.
+const CALL_BYTES_MAX: u32 = 1 << 20;
+
+/// What happens in one process.
+struct Case {
+    what: String,
+    script: Vec<u8>,
+    must: Must,
+}
+
+/// How a process may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Must {
+    /// In any way in which it is itself to blame, or well.
+    End,
+    /// By a trap: what it did makes no sense in WebAssembly.
+    Trap,
+}
+
+/// A host with the program that calls everything, and a neighbour who has nothing to do with it.
+struct Street {
+    host: TestHost,
+    contract: Arc<Contract>,
+    program: Program,
+    home: Job,
+    neighbour: Process,
+    neighbour_lines: Lines,
+    cases: usize,
+}
+
+impl Street {
+    fn new(profile: Profile) -> Self {
+        let host = TestHost::configured(|config| (config.shards, config.profile) = (1, Some(profile)));
+        let contract = Arc::new(Contract::read());
+        let path = host.path("every_call.wasm");
+        fs::write(&path, contract.component()).expect("a file of the test is written");
+        let program = Program::from_file(host.runtime(), &path).unwrap_or_else(|error| panic!("{error}"));
+        let home = host.runtime().job(JobSpec {
+            locks: vec![thing("own", LockKind::Mutex), thing("end", LockKind::Event)],
+            values: vec![value("count", Scalar::Signed(0))],
+            ..JobSpec::default()
+        });
+        let home = home.expect("a job");
+        let spec = ProcessSpec {
+            name: "neighbour".to_owned(),
+            locks: vec!["own".to_owned(), "end".to_owned()],
+            values: vec!["count".to_owned()],
+            start_data: scene::neighbour(&contract),
+            ..ProcessSpec::default()
+        };
+        let (neighbour, neighbour_lines) = host.spawn_spec(&home, &program, spec);
+        Self { host, contract, program, home, neighbour, neighbour_lines, cases: 0 }
+    }
+
+    /// A job with one thing of every kind, each under the name of its kind, and what the waits need.
+    fn job(&self) -> Job {
+        let queue = |items_max| {
+            LockKind::Queue(QueueConfig {
+                items_max,
+                bytes_max: 1 << 20,
+                delivery: Delivery::Acknowledged { unfinished_max: 64 },
+            })
+        };
+        let locks: Vec<LockSpec> = [
+            ("mutex", LockKind::Mutex),
+            ("notice", LockKind::Mutex),
+            ("rlock", LockKind::RLock),
+            ("rwlock", LockKind::RwLock),
+            ("shared", LockKind::RwLock),
+            ("semaphore", LockKind::Semaphore(SemaphoreKind::Owned { permits: 1 })),
+            ("once", LockKind::Once),
+            ("condition", LockKind::Condition { lock: "mutex".to_owned() }),
+            ("noticed", LockKind::Condition { lock: "notice".to_owned() }),
+            ("event", LockKind::Event),
+            ("barrier", LockKind::Barrier { parties: 2, parties_are: Parties::Waiting }),
+            ("latch", LockKind::Latch { count: 1 }),
+            ("queue", queue(64)),
+            ("full", queue(1)),
+        ]
+        .map(|(name, kind)| thing(name, kind))
+        .into();
+        let array = ValueContent::Array(Scalars::Signed(vec![0; 8]));
+        let values = vec![
+            value("value", Scalar::Bytes(b"abc".to_vec())),
+            ValueSpec { name: "array".to_owned(), content: array, requires_lock: None },
+        ];
+        let files = vec![self.host.lines_file("append-file", None)];
+        let limits = JobLimits { objects_max: 1_000, object_bytes_max: 16 << 20, ..JobLimits::default() };
+        self.host.runtime().job(JobSpec { locks, values, files, limits, ..JobSpec::default() }).expect("a job")
+    }
+
+    /// A process that may have all of a job.
+    fn spec(&self, job: &Job, start_data: Vec<u8>) -> ProcessSpec {
+        ProcessSpec {
+            name: "bad".to_owned(),
+            start_data,
+            env: vec![("KEY".to_owned(), "value".to_owned())],
+            dirs: vec![DirGrant { host: self.folder(), guest: "/d".to_owned(), access: Access::ReadWrite }],
+            locks: job.lock_names().map(ToString::to_string).collect(),
+            values: vec!["value".to_owned(), "array".to_owned()],
+            files: vec!["append-file".to_owned()],
+            programs: vec!["self".to_owned()],
+            limits: Limits { call_bytes_max: CALL_BYTES_MAX as usize, output_bytes_max: 1 << 16, ..Limits::default() },
+            ..ProcessSpec::default()
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.host.path("d")
+    }
+
+    /// Puts into the folder what good arguments name there.
+    fn tidy(&self) {
+        let folder = self.folder();
+        if folder.exists() {
+            fs::remove_dir_all(&folder).expect("the folder goes");
+        }
+        fs::create_dir_all(folder.join("s")).expect("a new folder");
+        fs::write(folder.join("f"), "some text").expect("a file of the test is written");
+        std::os::unix::fs::symlink("f", folder.join("l")).expect("a link");
+    }
+
+    /// Plays one case, and answers how the process ended.
+    fn play(&mut self, job: &Job, call: &Call, case: &Case) -> Outcome {
+        self.cases += 1;
+        let mut spec = self.spec(job, case.script.clone());
+        if call.may_wait() {
+            spec.limits.timeout = Some(PATIENCE_WITH_WAITS);
+        }
+        let (process, _) = self.host.spawn_spec(job, &self.program, spec);
+        let outcome = join(&process).outcome.clone();
+        let right = match &outcome {
+            Outcome::Trapped { .. } => true,
+            Outcome::Returned => case.must == Must::End,
+            Outcome::TimedOut { .. } => call.may_wait(),
+            // A status is an answer of these, as a good return is of others.
+            Outcome::Exited { .. } | Outcome::StatusOutOfRange { .. } => call.interface.ends_with("/exit"),
+            _ => false,
+        };
+        assert!(right, "{}, {}: it {outcome}, and must {:?}", call.full_name(), case.what, case.must);
+        outcome
+    }
+
+    /// Nothing of a job is held or waited for, nothing of the host was at fault, and the neighbour goes on.
+    fn is_quiet(&self, job: &Job, what: &str) {
+        for name in job.lock_names() {
+            let view = job.inspect_lock(name.as_str()).expect("a lock of the job");
+            assert!(view.holders.is_empty() && view.queue.is_empty(), "{what}: `{name}` is {view:?}");
+        }
+        for event in self.host.events() {
+            if let Event::Ended { outcome: outcome @ Outcome::HostFault { .. }, name, .. } = event {
+                panic!("{what}: {name}: {outcome}");
+            }
+        }
+        let rounds = || self.home.inspect_lock("own").expect("its lock").counters.acquired;
+        let before = rounds();
+        until(&format!("{what}: the neighbour goes on"), || {
+            let end = self.neighbour.try_join();
+            assert!(end.is_none(), "{what}: the neighbour has ended: {end:?}, {:?}", self.neighbour_lines.all());
+            rounds() > before
+        });
+    }
+
+    /// The neighbour comes to a good end, everybody has ended, and the host shuts down.
+    fn close(self) {
+        let spec = ProcessSpec {
+            locks: vec!["end".to_owned()],
+            start_data: farewell(&self.contract),
+            ..ProcessSpec::default()
+        };
+        join(&self.host.spawn_spec(&self.home, &self.program, spec).0);
+        let end = join(&self.neighbour);
+        assert_eq!(end.outcome, Outcome::Returned, "nobody else has touched what is its own");
+        let events = self.host.events();
+        let started = events.iter().filter(|event| matches!(event, Event::Started { .. })).count();
+        let ended = events.iter().filter(|event| matches!(event, Event::Ended { .. })).count();
+        // Those that have ended before are forgotten in pairs.
+        assert!(started <= ended, "{started} processes were started, and {ended} have ended");
+        let shutting_down = std::thread::spawn(move || drop((self.home, self.program, self.neighbour, self.host)));
+        until("the host shuts down", || shutting_down.is_finished());
+    }
+}
+
+fn value(name: &str, initial: Scalar) -> ValueSpec {
+    let content = ValueContent::Value { initial, bytes_max: 1 << 20 };
+    ValueSpec { name: name.to_owned(), content, requires_lock: None }
+}
+
+/// A case in which the arguments of a call come from a function, with real handles, if there can be some.
+fn case(
+    contract: &Contract,
+    call: &Call,
+    way: usize,
+    what: impl Into<String>,
+    must: Must,
+    arguments: impl FnOnce(&mut Scene<'_>) -> Vec<Argument>,
+) -> Case {
+    let mut scene = Scene::new(contract);
+    scene.obtain_for(call, way);
+    let arguments = arguments(&mut scene);
+    scene.script.call(contract.find(&call.full_name()), &arguments);
+    Case { what: format!("{} (way {way})", what.into()), script: scene.finish(), must }
+}
+
+/// Hostile arguments beside real handles.
+fn hostile_arguments(contract: &Contract, call: &Call, way: usize) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let good = good(call);
+    let own_arguments = usize::from(own(contract, call).is_some());
+    // Every bit the same, whatever it is an argument of; with the handle that it is a method of.
+    for (what, bits) in [("all zero", 0), ("all ones", u64::MAX)] {
+        cases.push(case(contract, call, way, what, Must::End, |scene| {
+            let mut arguments = scene.arguments(call, &good);
+            arguments[own_arguments..].fill(Argument::Is(bits));
+            arguments
+        }));
+    }
+    let CallKind::Function { function, returns_in_memory, .. } = &call.kind else {
+        return cases;
+    };
+    let mut fills: Vec<(String, Must, Fill)> = vec![("good ones".to_owned(), Must::End, good.clone())];
+    for number in [0, u64::MAX, 1 << 31, 1 << 63] {
+        for case in [CaseOf::First, CaseOf::Lists] {
+            let fill = Fill { number, case, ..good.clone() };
+            fills.push((format!("numbers {number:#x}, {case:?}"), Must::End, fill));
+        }
+    }
+    fills.push(("unknown cases".to_owned(), Must::End, Fill { case: CaseOf::Unknown, ..good.clone() }));
+    if function.params.iter().any(|param| has_list(contract, &param.ty)) {
+        let beyond = List::AtTheEnd { beyond: 1 };
+        let inside = |list: List| List::Inside(Box::new(list));
+        let (largest, more) = (List::Bytes(CALL_BYTES_MAX / 8 * 7), List::Bytes(3 << 20));
+        // A list of lists of nothing counts less for each element than it takes in memory here, and so may be allowed.
+        let lists = [
+            (Must::End, List::NotText),
+            (Must::End, List::AtTheEnd { beyond: 0 }),
+            (Must::Trap, beyond.clone()),
+            (Must::Trap, List::Huge(u32::MAX)),
+            (Must::Trap, List::Huge(u32::MAX / 2)),
+            (Must::End, List::Huge(0x1000_0000)),
+            (Must::End, largest),
+            (Must::Trap, more),
+            (Must::End, List::Odd),
+            (Must::End, inside(List::NotText)),
+            (Must::Trap, inside(beyond)),
+            (Must::Trap, inside(List::Huge(u32::MAX))),
+            (Must::End, inside(List::Odd)),
+        ];
+        fills.extend(lists.map(|(must, list)| (format!("{list:?}"), must, good.lists(list))));
+    }
+    cases.extend(fills.into_iter().map(|(what, must, fill)| {
+        case(contract, call, way, what, must, |scene| scene.arguments(call, &fill))
+    }));
+    if *returns_in_memory {
+        let result = function.result.as_ref().expect("what returns in memory returns something");
+        let bytes = contract.sizes.size(result).size_wasm32();
+        let align = contract.sizes.align(result).align_wasm32();
+        let end = MEMORY_END as usize;
+        let places = [
+            ("where the result just fits", (end - bytes) / align * align, Must::End),
+            ("where the result just does not fit", (end - bytes) / align * align + align, Must::Trap),
+            ("at the end", end, Must::Trap),
+            ("far outside", 0xffff_fff0, Must::Trap),
+            ("at an odd place", 0x101, if align > 1 { Must::Trap } else { Must::End }),
+        ];
+        cases.extend(places.map(|(what, place, must)| {
+            case(contract, call, way, format!("a result {what}"), must, |scene| {
+                let mut arguments = scene.arguments(call, &good);
+                *arguments.last_mut().expect("the place is the last argument") = Argument::Is(place as u64);
+                arguments
+            })
+        }));
+    }
+    cases
+}
+
+/// Handles that are none, or of something else, or not any more.
+fn hostile_handles(contract: &Contract, call: &Call) -> Vec<Case> {
+    let resources = resources_of(contract, call);
+    let mut cases = Vec::new();
+    for (resource, name) in &resources {
+        for number in [0, 1_000_000, u32::MAX] {
+            cases.push(case(contract, call, 0, format!("{number} as a {name}"), Must::Trap, |scene| {
+                let forged = scene.number(number);
+                scene.handles.insert(*resource, forged);
+                scene.arguments(call, &good(call))
+            }));
+        }
+        let other = if name.starts_with("lockkeeper:runtime/event") { "mutex" } else { "event" };
+        cases.push(case(contract, call, 0, format!("an {other} as a {name}"), Must::Trap, |scene| {
+            let other = scene.open(&format!("lockkeeper:runtime/{other}"), other);
+            scene.handles.insert(*resource, other);
+            scene.arguments(call, &good(call))
+        }));
+        if ways(name) > 0 {
+            cases.push(case(contract, call, 0, format!("a {name} that was dropped"), Must::Trap, |scene| {
+                let (interface, resource_name) = name.split_once('.').expect("the name of a resource");
+                let handle = Argument::In(scene.handles[resource]);
+                scene.call(&format!("{interface}.[resource-drop]{resource_name}"), &[handle]);
+                scene.arguments(call, &good(call))
+            }));
+        }
+    }
+    cases
+}
+
+/// Cases in which the host asks the program for memory to put its answer in, if it comes to that.
+fn while_answering(contract: &Contract, call: &Call, realloc: Realloc, way: usize, says: Option<&str>) -> Vec<Case> {
+    let good = good(call);
+    let fills = [
+        ("a good call", good.clone()),
+        ("a name that is none", Fill { text: "\n".to_owned(), ..good.clone() }),
+        ("numbers that do not fit", Fill { number: u64::MAX, ..good.clone() }),
+        ("other cases", Fill { case: CaseOf::Lists, ..good }),
+    ];
+    fills.map(|(what, fill)| {
+        case(contract, call, way, format!("{what}, realloc {realloc:?}"), Must::End, |scene| {
+            scene.prepare(call);
+            let arguments = scene.arguments(call, &fill);
+            if let Some(line) = says {
+                scene.say(line);
+            }
+            scene.script.realloc(realloc);
+            arguments
+        })
+    })
+    .into()
+}
+
+/// All functions have been called, and every resource has a way to it or a reason why there is none.
+fn is_whole(contract: &Contract, called: &BTreeSet<String>) {
+    let all: BTreeSet<String> = contract.calls.iter().map(Call::full_name).collect();
+    assert_eq!(*called, all);
+    // Counted by other means, in case functions are overlooked.
+    let mut ours = 0;
+    for file in fs::read_dir(workspace().join("wit")).expect("the contract is there") {
+        let path = file.expect("a file of the contract").path();
+        if path.extension().is_some_and(|extension| extension == "wit") {
+            let text = fs::read_to_string(&path).expect("a file of the contract is read");
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            ours += code.filter(|line| line.contains("func(") || line.trim_start().starts_with("resource ")).count();
+        }
+    }
+    let called_ours = called.iter().filter(|name| name.starts_with("lockkeeper:runtime/")).count();
+    assert_eq!(called_ours, ours, "functions and resources in wit/*.wit");
+    let mut interfaces = contract.interfaces();
+    // It is the one that programs have and the host calls.
+    assert!(interfaces.remove("wasi:cli/run"));
+    let imported: BTreeSet<String> = contract.calls.iter().map(|call| call.interface.clone()).collect();
+    assert_eq!(imported.difference(&interfaces).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(interfaces.difference(&imported).collect::<Vec<_>>(), Vec::<&String>::new());
+    let without: BTreeSet<String> =
+        contract.resources().map(|(_, name)| name).filter(|name| ways(name) == 0).collect();
+    assert_eq!(without, UNOBTAINABLE.iter().map(|(name, _)| (*name).to_owned()).collect());
+}
+
+/// In every call: what makes no sense, what is too much, and handles of nobody.
+fn arguments_of_all_kinds(profile: Profile) {
+    let mut street = Street::new(profile);
+    let contract = street.contract.clone();
+    let mut called = BTreeSet::new();
+    let (mut trapped, mut answered) = (0, 0);
+    for call in &contract.calls {
+        street.tidy();
+        let job = street.job();
+        let ways = own(&contract, call).map_or(1, |own| ways(&contract.resource_name(own)));
+        let mut cases = hostile_handles(&contract, call);
+        // Without a way to its own handle there are only the handles of nobody.
+        (0..ways).for_each(|way| cases.extend(hostile_arguments(&contract, call, way)));
+        assert!(!cases.is_empty(), "{} is called", call.full_name());
+        for case in &cases {
+            match street.play(&job, call, case) {
+                Outcome::Trapped { .. } => trapped += 1,
+                _ => answered += 1,
+            }
+        }
+        street.is_quiet(&job, &call.full_name());
+        street.host.forget_events();
+        called.insert(call.full_name());
+    }
+    is_whole(&contract, &called);
+    figure(format_args!(
+        "{profile}: {} functions in {} cases, of which {trapped} trapped and {answered} were answered",
+        called.len(),
+        street.cases
+    ));
+    street.close();
+}
+
+#[test]
+fn host_lives_whatever_it_is_called_with() {
+    arguments_of_all_kinds(Profile::Dense);
+}
+
+/// A result that has a list in it is put where the program says, and then it is too late to answer anything else.
+fn what_the_program_does_when_asked_for_memory(profile: Profile) {
+    let mut street = Street::new(profile);
+    let contract = street.contract.clone();
+    // Those in which the host has asked, and with what: the calls that end inside of it.
+    let (mut asked, mut not_asked) = (BTreeSet::new(), BTreeSet::new());
+    for call in contract.calls.iter().filter(|call| answers_with_a_list(&contract, call)) {
+        street.tidy();
+        let job = street.job();
+        let ways = own(&contract, call).map_or(1, |own| ways(&contract.resource_name(own)));
+        for way in 0..ways {
+            let found = asks_for_memory(&mut street, &job, call, way);
+            street.is_quiet(&job, &call.full_name());
+            println!("{}: {found:?}", call.full_name());
+            if found.is_empty() {
+                not_asked.insert(call.full_name());
+            } else {
+                asked.insert(call.full_name());
+            }
+        }
+        street.host.forget_events();
+    }
+    figure(format_args!("{profile}: {} functions ask {asked:#?}, not {not_asked:#?}", asked.len()));
+    street.close();
+}
+
+fn answers_with_a_list(contract: &Contract, call: &Call) -> bool {
+    call.function().and_then(|function| function.result.as_ref()).is_some_and(|result| has_list(contract, result))
+}
+
+/// The places among the good calls of those in which the host asks the program for memory.
+fn asks_for_memory(street: &mut Street, job: &Job, call: &Call, way: usize) -> Vec<usize> {
+    let contract = street.contract.clone();
+    let cases = while_answering(&contract, call, Realloc::Traps, way, None);
+    let asks = |case: &Case| match street.play(job, call, case) {
+        Outcome::Trapped { message } => message.contains("unreachable"),
+        _ => false,
+    };
+    let asked: Vec<bool> = cases.iter().map(asks).collect();
+    (0..asked.len()).filter(|place| asked[*place]).collect()
+}
+
+#[test]
+fn host_lives_when_a_program_ends_in_the_middle_of_an_answer() {
+    what_the_program_does_when_asked_for_memory(Profile::Dense);
+}
