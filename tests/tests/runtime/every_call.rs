@@ -19,10 +19,12 @@ use std::time::Duration;
 
 use lockkeeper::observe::{Event, Outcome};
 use lockkeeper::{
-    Access, Delivery, DirGrant, Job, JobLimits, JobSpec, Limits, LockKind, LockSpec, Parties, Process, ProcessSpec,
+    Access, Delivery, DirGrant, Job, JobLimits, JobSpec, Limits, LockKind, LockSpec, Name, Parties, Process, ProcessSpec,
     Profile, Program, QueueConfig, Scalar, Scalars, SemaphoreKind, ValueContent, ValueSpec,
 };
 use lockkeeper_tests::{Lines, TestHost, figure, join, thing, until, workspace};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use wit_parser::{Function, TypeDefKind};
 
 use arguments::{CaseOf, Fill, List, has_handle, has_list};
 use contract::{Call, CallKind, Contract};
@@ -49,6 +51,8 @@ enum Must {
     End,
     /// By a trap: what it did makes no sense in WebAssembly.
     Trap,
+    /// At the end of its stack.
+    Overflow,
 }
 
 /// A host with the program that calls everything, and a neighbour who has nothing to do with it.
@@ -167,6 +171,7 @@ impl Street {
             Outcome::Trapped { .. } => true,
             Outcome::Returned => case.must == Must::End,
             Outcome::TimedOut { .. } => call.may_wait(),
+            Outcome::StackOverflow => case.must == Must::Overflow,
             // A status is an answer of these, as a good return is of others.
             Outcome::Exited { .. } | Outcome::StatusOutOfRange { .. } => call.interface.ends_with("/exit"),
             _ => false,
@@ -348,7 +353,8 @@ fn while_answering(contract: &Contract, call: &Call, realloc: Realloc, way: usiz
         ("other cases", Fill { case: CaseOf::Lists, ..good }),
     ];
     fills.map(|(what, fill)| {
-        case(contract, call, way, format!("{what}, realloc {realloc:?}"), Must::End, |scene| {
+        let must = if realloc == Realloc::Recurses { Must::Overflow } else { Must::End };
+        case(contract, call, way, format!("{what}, realloc {realloc:?}"), must, |scene| {
             scene.prepare(call);
             let arguments = scene.arguments(call, &fill);
             if let Some(line) = says {
@@ -421,45 +427,56 @@ fn arguments_of_all_kinds(profile: Profile) {
     street.close();
 }
 
-#[test]
-fn host_lives_whatever_it_is_called_with() {
-    arguments_of_all_kinds(Profile::Dense);
-}
-
-/// A result that has a list in it is put where the program says, and then it is too late to answer anything else.
-fn what_the_program_does_when_asked_for_memory(profile: Profile) {
+/// A result with a list in it is put where the program says, and by then it is too late to answer anything else.
+fn ends_in_the_middle_of_answers(profile: Profile) {
     let mut street = Street::new(profile);
     let contract = street.contract.clone();
-    // Those in which the host has asked, and with what: the calls that end inside of it.
-    let (mut asked, mut not_asked) = (BTreeSet::new(), BTreeSet::new());
-    for call in contract.calls.iter().filter(|call| answers_with_a_list(&contract, call)) {
+    let (mut asking, mut not_asking) = (BTreeSet::new(), BTreeSet::new());
+    for call in contract.calls.iter().filter(|call| may_ask_for_memory(&contract, call)) {
         street.tidy();
         let job = street.job();
         let ways = own(&contract, call).map_or(1, |own| ways(&contract.resource_name(own)));
+        let mut asks = false;
         for way in 0..ways {
-            let found = asks_for_memory(&mut street, &job, call, way);
-            street.is_quiet(&job, &call.full_name());
-            println!("{}: {found:?}", call.full_name());
-            if found.is_empty() {
-                not_asked.insert(call.full_name());
-            } else {
-                asked.insert(call.full_name());
-            }
+            let places = asks_for_memory(&mut street, &job, call, way);
+            asks |= !places.is_empty();
+            ends_there(&mut street, &job, call, way, &places);
         }
+        street.is_quiet(&job, &call.full_name());
         street.host.forget_events();
+        if asks { asking.insert(call.full_name()) } else { not_asking.insert(call.full_name()) };
     }
-    figure(format_args!("{profile}: {} functions ask {asked:#?}, not {not_asked:#?}", asked.len()));
+    // Who answers with a list if all is well has been asked for one here; the others might, to say what is wrong.
+    let good_answers_with_a_list = contract.calls.iter().filter(|call| {
+        let ok = |function: &Function| match contract.made_of(function.result.as_ref()?) {
+            Ok(TypeDefKind::Result(result)) => result.ok,
+            _ => function.result,
+        };
+        call.function().and_then(ok).is_some_and(|ok| has_list(&contract, &ok))
+    });
+    for call in good_answers_with_a_list {
+        let is_reachable = own(&contract, call).is_none_or(|own| ways(&contract.resource_name(own)) > 0);
+        let name = call.full_name();
+        // No process of this host has a current directory to tell of.
+        let tells = is_reachable && name != "wasi:cli/environment.initial-cwd";
+        assert_eq!(asking.contains(&name), tells, "{name}: say in `Scene::prepare` when it has something to answer");
+    }
+    figure(format_args!(
+        "{profile}: {} functions ended in the middle of their answers in {} cases, {} answer with numbers only here",
+        asking.len(),
+        street.cases,
+        not_asking.len()
+    ));
     street.close();
 }
 
-fn answers_with_a_list(contract: &Contract, call: &Call) -> bool {
+fn may_ask_for_memory(contract: &Contract, call: &Call) -> bool {
     call.function().and_then(|function| function.result.as_ref()).is_some_and(|result| has_list(contract, result))
 }
 
-/// The places among the good calls of those in which the host asks the program for memory.
+/// In which of its cases a call comes to asking for memory.
 fn asks_for_memory(street: &mut Street, job: &Job, call: &Call, way: usize) -> Vec<usize> {
-    let contract = street.contract.clone();
-    let cases = while_answering(&contract, call, Realloc::Traps, way, None);
+    let cases = while_answering(&street.contract, call, Realloc::Traps, way, None);
     let asks = |case: &Case| match street.play(job, call, case) {
         Outcome::Trapped { message } => message.contains("unreachable"),
         _ => false,
@@ -468,7 +485,105 @@ fn asks_for_memory(street: &mut Street, job: &Job, call: &Call, way: usize) -> V
     (0..asked.len()).filter(|place| asked[*place]).collect()
 }
 
+/// Ends in every way at the place where the host asks for memory.
+fn ends_there(street: &mut Street, job: &Job, call: &Call, way: usize, places: &[usize]) {
+    let name = call.full_name();
+    for realloc in
+        [Realloc::LastByte, Realloc::Outside, Realloc::Misaligned, Realloc::Recurses, Realloc::CallsAgain]
+    {
+        let cases = while_answering(&street.contract, call, realloc, way, None);
+        for case in places.iter().map(|place| &cases[*place]) {
+            let outcome = street.play(job, call, case);
+            let right = match realloc {
+                Realloc::Outside => matches!(outcome, Outcome::Trapped { .. }),
+                Realloc::Recurses => outcome == Outcome::StackOverflow,
+                Realloc::CallsAgain => {
+                    matches!(&outcome, Outcome::Trapped { message } if message.contains("cannot leave component"))
+                }
+                _ => true,
+            };
+            assert!(right, "{name}, {}: it {outcome}", case.what);
+        }
+    }
+    let Some(place) = places.first() else {
+        return;
+    };
+    let case = while_answering(&street.contract, call, Realloc::NeverReturns, way, Some("in")).swap_remove(*place);
+    for by_kill in [true, false] {
+        street.cases += 1;
+        let mut spec = street.spec(job, case.script.clone());
+        spec.limits.timeout = (!by_kill).then_some(PATIENCE_WITH_WAITS);
+        let (process, lines) = street.host.spawn_spec(job, &street.program, spec);
+        if by_kill {
+            lines.wait_for("in");
+            process.kill();
+        }
+        let outcome = join(&process).outcome.clone();
+        let right = if by_kill { outcome == Outcome::Killed } else { matches!(outcome, Outcome::TimedOut { .. }) };
+        assert!(right, "{name}, {}: it {outcome}", case.what);
+    }
+}
+
 #[test]
-fn host_lives_when_a_program_ends_in_the_middle_of_an_answer() {
-    what_the_program_does_when_asked_for_memory(Profile::Dense);
+fn host_lives_whatever_it_is_called_with() {
+    arguments_of_all_kinds(Profile::Dense);
+}
+
+#[test]
+fn host_lives_when_programs_end_in_the_middle_of_an_answer() {
+    ends_in_the_middle_of_answers(Profile::Dense);
+}
+
+/// In every call that may wait for ever, once by a kill and once by a time limit.
+#[test]
+fn host_lives_when_programs_end_in_the_middle_of_a_wait() {
+    let mut street = Street::new(Profile::Dense);
+    let contract = street.contract.clone();
+    street.tidy();
+    // A standard input that never says anything, and never ends.
+    let silent = street.host.path("silent");
+    mknodat(CWD, &silent, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe with a name");
+    let _open = fs::File::options().read(true).write(true).open(&silent).expect("the pipe is opened");
+    let job = street.job();
+    let (holder, lines) = street.host.spawn_spec(&job, &street.program, street.spec(&job, holder(&contract)));
+    lines.wait_for("holding");
+    let waiting: Vec<&Call> = contract.calls.iter().filter(|call| call.may_wait()).collect();
+    for call in &waiting {
+        let name = call.full_name();
+        for by_kill in [true, false] {
+            let mut scene = Scene::new(&contract);
+            let arguments = before_waiting(&mut scene, &name);
+            scene.say("in");
+            scene.call(&name, &arguments);
+            let mut spec = street.spec(&job, scene.finish());
+            spec.stdin = Some(silent.clone());
+            // What is printed before is the share of some seconds.
+            spec.limits.output_rate_max = NonZeroU64::new(1);
+            spec.limits.timeout = (!by_kill).then_some(PATIENCE_WITH_WAITS);
+            street.cases += 1;
+            let (process, lines) = street.host.spawn_spec(&job, &street.program, spec);
+            if by_kill {
+                lines.wait_for("in");
+                let waits = |lock: &Name| {
+                    let queue = job.inspect_lock(lock.as_str()).expect("a lock of the job").queue;
+                    queue.iter().any(|waiter| waiter.owner.get() == process.id().get())
+                };
+                // Where the host does not tell who waits, it has nothing else to do either once it has printed that.
+                if name.starts_with("lockkeeper:") && !name.ends_with("child.join") {
+                    until(&format!("{name}: it waits"), || job.lock_names().any(waits));
+                }
+                process.kill();
+            }
+            let outcome = join(&process).outcome.clone();
+            let right = if by_kill { outcome == Outcome::Killed } else { matches!(outcome, Outcome::TimedOut { .. }) };
+            assert!(right, "{name}: it {outcome}");
+        }
+    }
+    assert!(holder.try_join().is_none(), "it holds on");
+    holder.kill();
+    join(&holder);
+    street.is_quiet(&job, "the waits");
+    figure(format_args!("{} functions that wait, {} cases", waiting.len(), street.cases));
+    drop(job);
+    street.close();
 }

@@ -116,11 +116,11 @@ impl<'a> Scene<'a> {
             }
             _ if interface.starts_with("lockkeeper:") => self.open_of(interface, name, name),
             ("wasi:io/poll.pollable", 0) => {
-                self.call("wasi:clocks/monotonic-clock.subscribe-duration", &[is(FOR_EVER_NS)])
-            }
-            ("wasi:io/poll.pollable", _) => {
                 let stream = self.obtain("wasi:io/streams.input-stream", 0);
                 self.call("wasi:io/streams.[method]input-stream.subscribe", &[Argument::In(stream)])
+            }
+            ("wasi:io/poll.pollable", _) => {
+                self.call("wasi:clocks/monotonic-clock.subscribe-duration", &[is(FOR_EVER_NS)])
             }
             ("wasi:io/streams.input-stream", 0) => {
                 let file = Argument::In(self.obtain("wasi:filesystem/types.descriptor", 0));
@@ -322,9 +322,9 @@ pub(super) fn before_waiting(scene: &mut Scene<'_>, full_name: &str) -> Vec<Argu
             with_timeout(scene.handle_by(spawn, &arguments))
         }
         "[method]multi-lock.acquire" => with_timeout(scene.obtain("lockkeeper:runtime/multi-lock.multi-lock", 0)),
-        "[method]pollable.block" => vec![Argument::In(scene.obtain("wasi:io/poll.pollable", 0))],
+        "[method]pollable.block" => vec![Argument::In(scene.obtain("wasi:io/poll.pollable", 1))],
         "poll" => {
-            let pollable = scene.obtain("wasi:io/poll.pollable", 0);
+            let pollable = scene.obtain("wasi:io/poll.pollable", 1);
             let list = scene.script.reserve(4, 4);
             scene.script.store(list, pollable);
             vec![is(list.into()), is(1), result]
