@@ -19,17 +19,19 @@ use std::time::Duration;
 
 use lockkeeper::observe::{Event, Outcome};
 use lockkeeper::{
-    Access, Delivery, DirGrant, Job, JobLimits, JobSpec, Limits, LockKind, LockSpec, Name, Parties, Process, ProcessSpec,
-    Profile, Program, QueueConfig, Scalar, Scalars, SemaphoreKind, ValueContent, ValueSpec,
+    Access, Delivery, DirGrant, Job, JobLimits, JobSpec, Limits, LockKind, LockSpec, Name, Parties, Process,
+    ProcessSpec, Profile, Program, QueueConfig, Scalar, Scalars, SemaphoreKind, ValueContent, ValueSpec,
 };
 use lockkeeper_tests::{Lines, TestHost, figure, join, thing, until, workspace};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use wit_parser::{Function, TypeDefKind};
 
-use arguments::{CaseOf, Fill, List, has_handle, has_list};
+use arguments::{CaseOf, Fill, List, has_list};
 use contract::{Call, CallKind, Contract};
-use scene::{Scene, UNOBTAINABLE, before_waiting, farewell, good, holder, neighbour, own, resources_of, ways};
-use script::{Argument, MEMORY_END, Realloc};
+use scene::{
+    SIGN, Scene, UNOBTAINABLE, after_waiting, before_waiting, farewell, good, holder, own, resources_of, ways,
+};
+use script::{Argument, MEMORY_END, RETURN_AT, Realloc};
 
 /// A call that may wait for ever is not waited for longer.
 const PATIENCE_WITH_WAITS: Duration = Duration::from_millis(30);
@@ -102,6 +104,7 @@ impl Street {
         let locks: Vec<LockSpec> = [
             ("mutex", LockKind::Mutex),
             ("notice", LockKind::Mutex),
+            (SIGN, LockKind::Mutex),
             ("rlock", LockKind::RLock),
             ("rwlock", LockKind::RwLock),
             ("shared", LockKind::RwLock),
@@ -159,18 +162,16 @@ impl Street {
     }
 
     /// Plays one case, and answers how the process ended.
-    fn play(&mut self, job: &Job, call: &Call, case: &Case) -> Outcome {
+    fn play(&mut self, job: &Job, call: &Call, case: &Case, timeout: Option<Duration>) -> Outcome {
         self.cases += 1;
         let mut spec = self.spec(job, case.script.clone());
-        if call.may_wait() {
-            spec.limits.timeout = Some(PATIENCE_WITH_WAITS);
-        }
+        spec.limits.timeout = timeout;
         let (process, _) = self.host.spawn_spec(job, &self.program, spec);
         let outcome = join(&process).outcome.clone();
         let right = match &outcome {
             Outcome::Trapped { .. } => true,
             Outcome::Returned => case.must == Must::End,
-            Outcome::TimedOut { .. } => call.may_wait(),
+            Outcome::TimedOut { .. } => timeout.is_some(),
             Outcome::StackOverflow => case.must == Must::Overflow,
             // A status is an answer of these, as a good return is of others.
             Outcome::Exited { .. } | Outcome::StatusOutOfRange { .. } => call.interface.ends_with("/exit"),
@@ -178,6 +179,38 @@ impl Street {
         };
         assert!(right, "{}, {}: it {outcome}, and must {:?}", call.full_name(), case.what, case.must);
         outcome
+    }
+
+    /// Ends a process in the middle of a call, which comes after its [`Scene::sign`]: by a kill, once it `is_there`, and by its
+    /// time limit.
+    fn ends_from_outside(
+        &self,
+        job: &Job,
+        what: &str,
+        is_there: impl Fn(&Process) -> bool,
+        spec: impl Fn() -> ProcessSpec,
+    ) {
+        let sign = || job.inspect_lock(SIGN).expect("a lock of the job");
+        let signed = sign().counters.acquired;
+        let (process, _) = self.host.spawn_spec(job, &self.program, spec());
+        until(&format!("{what}: it is there"), || {
+            let end = process.try_join();
+            assert!(end.is_none(), "{what}: it has ended: {end:?}");
+            sign().counters.acquired > signed && is_there(&process)
+        });
+        process.kill();
+        assert_eq!(join(&process).outcome, Outcome::Killed, "{what}");
+
+        // A machine that has much else to do may need more time to come so far.
+        let signed = sign().counters.acquired;
+        let mut limit = PATIENCE_WITH_WAITS;
+        while sign().counters.acquired == signed {
+            let mut spec = spec();
+            spec.limits.timeout = Some(limit);
+            let (process, _) = self.host.spawn_spec(job, &self.program, spec);
+            assert_eq!(join(&process).outcome, Outcome::TimedOut { limit }, "{what}");
+            limit *= 2;
+        }
     }
 
     /// Nothing of a job is held or waited for, nothing of the host was at fault, and the neighbour goes on.
@@ -287,9 +320,11 @@ fn hostile_arguments(contract: &Contract, call: &Call, way: usize) -> Vec<Case> 
         ];
         fills.extend(lists.map(|(must, list)| (format!("{list:?}"), must, good.lists(list))));
     }
-    cases.extend(fills.into_iter().map(|(what, must, fill)| {
-        case(contract, call, way, what, must, |scene| scene.arguments(call, &fill))
-    }));
+    cases.extend(
+        fills
+            .into_iter()
+            .map(|(what, must, fill)| case(contract, call, way, what, must, |scene| scene.arguments(call, &fill))),
+    );
     if *returns_in_memory {
         let result = function.result.as_ref().expect("what returns in memory returns something");
         let bytes = contract.sizes.size(result).size_wasm32();
@@ -344,27 +379,32 @@ fn hostile_handles(contract: &Contract, call: &Call) -> Vec<Case> {
 }
 
 /// Cases in which the host asks the program for memory to put its answer in, if it comes to that.
-fn while_answering(contract: &Contract, call: &Call, realloc: Realloc, way: usize, says: Option<&str>) -> Vec<Case> {
+fn while_answering(contract: &Contract, call: &Call, realloc: Realloc, way: usize, signs: bool) -> Vec<Case> {
     let good = good(call);
-    let fills = [
+    let mut fills = vec![
         ("a good call", good.clone()),
         ("a name that is none", Fill { text: "\n".to_owned(), ..good.clone() }),
         ("numbers that do not fit", Fill { number: u64::MAX, ..good.clone() }),
-        ("other cases", Fill { case: CaseOf::Lists, ..good }),
     ];
-    fills.map(|(what, fill)| {
-        let must = if realloc == Realloc::Recurses { Must::Overflow } else { Must::End };
-        case(contract, call, way, format!("{what}, realloc {realloc:?}"), must, |scene| {
-            scene.prepare(call);
-            let arguments = scene.arguments(call, &fill);
-            if let Some(line) = says {
-                scene.say(line);
-            }
-            scene.script.realloc(realloc);
-            arguments
+    // With a timeout it would be chance whether there is something to answer.
+    if !call.may_wait() {
+        fills.push(("other cases", Fill { case: CaseOf::Lists, ..good }));
+    }
+    fills
+        .into_iter()
+        .map(|(what, fill)| {
+            let must = if realloc == Realloc::Recurses { Must::Overflow } else { Must::End };
+            case(contract, call, way, format!("{what}, realloc {realloc:?}"), must, |scene| {
+                scene.prepare(call);
+                let arguments = scene.arguments(call, &fill);
+                if signs {
+                    scene.sign();
+                }
+                scene.script.realloc(realloc);
+                arguments
+            })
         })
-    })
-    .into()
+        .collect()
 }
 
 /// All functions have been called, and every resource has a way to it or a reason why there is none.
@@ -389,8 +429,7 @@ fn is_whole(contract: &Contract, called: &BTreeSet<String>) {
     let imported: BTreeSet<String> = contract.calls.iter().map(|call| call.interface.clone()).collect();
     assert_eq!(imported.difference(&interfaces).collect::<Vec<_>>(), Vec::<&String>::new());
     assert_eq!(interfaces.difference(&imported).collect::<Vec<_>>(), Vec::<&String>::new());
-    let without: BTreeSet<String> =
-        contract.resources().map(|(_, name)| name).filter(|name| ways(name) == 0).collect();
+    let without: BTreeSet<String> = contract.resources().map(|(_, name)| name).filter(|name| ways(name) == 0).collect();
     assert_eq!(without, UNOBTAINABLE.iter().map(|(name, _)| (*name).to_owned()).collect());
 }
 
@@ -409,7 +448,7 @@ fn arguments_of_all_kinds(profile: Profile) {
         (0..ways).for_each(|way| cases.extend(hostile_arguments(&contract, call, way)));
         assert!(!cases.is_empty(), "{} is called", call.full_name());
         for case in &cases {
-            match street.play(&job, call, case) {
+            match street.play(&job, call, case, call.may_wait().then_some(PATIENCE_WITH_WAITS)) {
                 Outcome::Trapped { .. } => trapped += 1,
                 _ => answered += 1,
             }
@@ -444,22 +483,15 @@ fn ends_in_the_middle_of_answers(profile: Profile) {
         }
         street.is_quiet(&job, &call.full_name());
         street.host.forget_events();
-        if asks { asking.insert(call.full_name()) } else { not_asking.insert(call.full_name()) };
-    }
-    // Who answers with a list if all is well has been asked for one here; the others might, to say what is wrong.
-    let good_answers_with_a_list = contract.calls.iter().filter(|call| {
-        let ok = |function: &Function| match contract.made_of(function.result.as_ref()?) {
-            Ok(TypeDefKind::Result(result)) => result.ok,
-            _ => function.result,
+        if asks {
+            asking.insert(call.full_name())
+        } else {
+            not_asking.insert(call.full_name())
         };
-        call.function().and_then(ok).is_some_and(|ok| has_list(&contract, &ok))
-    });
-    for call in good_answers_with_a_list {
-        let is_reachable = own(&contract, call).is_none_or(|own| ways(&contract.resource_name(own)) > 0);
+    }
+    for call in contract.calls.iter().filter(|call| answers_with_a_list(&contract, call)) {
         let name = call.full_name();
-        // No process of this host has a current directory to tell of.
-        let tells = is_reachable && name != "wasi:cli/environment.initial-cwd";
-        assert_eq!(asking.contains(&name), tells, "{name}: say in `Scene::prepare` when it has something to answer");
+        assert!(asking.contains(&name), "{name}: say in `Scene::prepare` when it has something to answer");
     }
     figure(format_args!(
         "{profile}: {} functions ended in the middle of their answers in {} cases, {} answer with numbers only here",
@@ -474,10 +506,25 @@ fn may_ask_for_memory(contract: &Contract, call: &Call) -> bool {
     call.function().and_then(|function| function.result.as_ref()).is_some_and(|result| has_list(contract, result))
 }
 
+/// Whether a call answers with a list if all is well; the others might, to say what is wrong.
+fn answers_with_a_list(contract: &Contract, call: &Call) -> bool {
+    let ok = |function: &Function| match contract.made_of(function.result.as_ref()?) {
+        Ok(TypeDefKind::Result(result)) => result.ok,
+        _ => function.result,
+    };
+    let is_reachable = own(contract, call).is_none_or(|own| ways(&contract.resource_name(own)) > 0);
+    // No process of this host has a current directory to tell of.
+    let has_one = is_reachable && call.full_name() != "wasi:cli/environment.initial-cwd";
+    has_one && call.function().and_then(ok).is_some_and(|ok| has_list(contract, &ok))
+}
+
 /// In which of its cases a call comes to asking for memory.
 fn asks_for_memory(street: &mut Street, job: &Job, call: &Call, way: usize) -> Vec<usize> {
-    let cases = while_answering(&street.contract, call, Realloc::Traps, way, None);
-    let asks = |case: &Case| match street.play(job, call, case) {
+    let cases = while_answering(&street.contract, call, Realloc::Traps, way, false);
+    // Some wait for ever instead; those that are sure to answer are given all the time they need.
+    let may_wait = call.may_wait() && !answers_with_a_list(&street.contract, call);
+    let timeout = may_wait.then_some(PATIENCE_WITH_WAITS);
+    let asks = |case: &Case| match street.play(job, call, case, timeout) {
         Outcome::Trapped { message } => message.contains("unreachable"),
         _ => false,
     };
@@ -488,12 +535,10 @@ fn asks_for_memory(street: &mut Street, job: &Job, call: &Call, way: usize) -> V
 /// Ends in every way at the place where the host asks for memory.
 fn ends_there(street: &mut Street, job: &Job, call: &Call, way: usize, places: &[usize]) {
     let name = call.full_name();
-    for realloc in
-        [Realloc::LastByte, Realloc::Outside, Realloc::Misaligned, Realloc::Recurses, Realloc::CallsAgain]
-    {
-        let cases = while_answering(&street.contract, call, realloc, way, None);
+    for realloc in [Realloc::LastByte, Realloc::Outside, Realloc::Misaligned, Realloc::Recurses, Realloc::CallsAgain] {
+        let cases = while_answering(&street.contract, call, realloc, way, false);
         for case in places.iter().map(|place| &cases[*place]) {
-            let outcome = street.play(job, call, case);
+            let outcome = street.play(job, call, case, None);
             let right = match realloc {
                 Realloc::Outside => matches!(outcome, Outcome::Trapped { .. }),
                 Realloc::Recurses => outcome == Outcome::StackOverflow,
@@ -508,20 +553,13 @@ fn ends_there(street: &mut Street, job: &Job, call: &Call, way: usize, places: &
     let Some(place) = places.first() else {
         return;
     };
-    let case = while_answering(&street.contract, call, Realloc::NeverReturns, way, Some("in")).swap_remove(*place);
-    for by_kill in [true, false] {
-        street.cases += 1;
-        let mut spec = street.spec(job, case.script.clone());
-        spec.limits.timeout = (!by_kill).then_some(PATIENCE_WITH_WAITS);
-        let (process, lines) = street.host.spawn_spec(job, &street.program, spec);
-        if by_kill {
-            lines.wait_for("in");
-            process.kill();
-        }
-        let outcome = join(&process).outcome.clone();
-        let right = if by_kill { outcome == Outcome::Killed } else { matches!(outcome, Outcome::TimedOut { .. }) };
-        assert!(right, "{name}, {}: it {outcome}", case.what);
-    }
+    let case = while_answering(&street.contract, call, Realloc::NeverReturns, way, true).swap_remove(*place);
+    street.ends_from_outside(
+        job,
+        &format!("{name}, {}", case.what),
+        |_| true,
+        || street.spec(job, case.script.clone()),
+    );
 }
 
 #[test]
@@ -529,15 +567,57 @@ fn host_lives_whatever_it_is_called_with() {
     arguments_of_all_kinds(Profile::Dense);
 }
 
+/// Where the end of memory is found by a guard and not by looking.
+#[test]
+fn host_lives_whatever_it_is_called_with_by_processes_of_the_image_profile() {
+    arguments_of_all_kinds(Profile::Image);
+}
+
 #[test]
 fn host_lives_when_programs_end_in_the_middle_of_an_answer() {
     ends_in_the_middle_of_answers(Profile::Dense);
 }
 
+#[test]
+fn host_lives_when_programs_of_the_image_profile_end_in_the_middle_of_an_answer() {
+    ends_in_the_middle_of_answers(Profile::Image);
+}
+
+/// What stands in [`UNOBTAINABLE`] is refused, and is missing above for no other reason.
+#[test]
+fn no_process_can_have_sockets_names_and_terminals() {
+    let street = Street::new(Profile::Dense);
+    street.tidy();
+    let job = street.job();
+    let result = Argument::Is(RETURN_AT.into());
+    for (maker, refused) in [
+        ("wasi:cli/terminal-stdin.get-terminal-stdin", 0),
+        ("wasi:cli/terminal-stdout.get-terminal-stdout", 0),
+        ("wasi:cli/terminal-stderr.get-terminal-stderr", 0),
+        ("wasi:sockets/tcp-create-socket.create-tcp-socket", 1),
+        ("wasi:sockets/udp-create-socket.create-udp-socket", 1),
+        ("wasi:sockets/ip-name-lookup.resolve-addresses", 1),
+    ] {
+        let mut scene = Scene::new(&street.contract);
+        let call = &street.contract.calls[street.contract.find(maker)];
+        scene.obtain_for(call, 0);
+        let arguments = match maker.contains("terminal") {
+            true => vec![result],
+            false => scene.arguments(call, &Fill::good("localhost")),
+        };
+        scene.call(maker, &arguments);
+        scene.script.expect_byte(RETURN_AT, refused);
+        let (process, _) = street.host.spawn_spec(&job, &street.program, street.spec(&job, scene.finish()));
+        assert_eq!(join(&process).outcome, Outcome::Returned, "{maker}");
+    }
+    drop(job);
+    street.close();
+}
+
 /// In every call that may wait for ever, once by a kill and once by a time limit.
 #[test]
 fn host_lives_when_programs_end_in_the_middle_of_a_wait() {
-    let mut street = Street::new(Profile::Dense);
+    let street = Street::new(Profile::Dense);
     let contract = street.contract.clone();
     street.tidy();
     // A standard input that never says anything, and never ends.
@@ -550,40 +630,34 @@ fn host_lives_when_programs_end_in_the_middle_of_a_wait() {
     let waiting: Vec<&Call> = contract.calls.iter().filter(|call| call.may_wait()).collect();
     for call in &waiting {
         let name = call.full_name();
-        for by_kill in [true, false] {
+        let spec = || {
             let mut scene = Scene::new(&contract);
             let arguments = before_waiting(&mut scene, &name);
-            scene.say("in");
+            scene.sign();
+            let again = scene.script.label();
             scene.call(&name, &arguments);
+            after_waiting(&mut scene, &name, &arguments, again);
             let mut spec = street.spec(&job, scene.finish());
-            spec.stdin = Some(silent.clone());
-            // What is printed before is the share of some seconds.
-            spec.limits.output_rate_max = NonZeroU64::new(1);
-            spec.limits.timeout = (!by_kill).then_some(PATIENCE_WITH_WAITS);
-            street.cases += 1;
-            let (process, lines) = street.host.spawn_spec(&job, &street.program, spec);
-            if by_kill {
-                lines.wait_for("in");
-                let waits = |lock: &Name| {
-                    let queue = job.inspect_lock(lock.as_str()).expect("a lock of the job").queue;
-                    queue.iter().any(|waiter| waiter.owner.get() == process.id().get())
-                };
-                // Where the host does not tell who waits, it has nothing else to do either once it has printed that.
-                if name.starts_with("lockkeeper:") && !name.ends_with("child.join") {
-                    until(&format!("{name}: it waits"), || job.lock_names().any(waits));
-                }
-                process.kill();
+            if name.contains("output-stream.blocking-write") || name.contains("output-stream.blocking-flush") {
+                spec.limits.output_rate_max = NonZeroU64::new(1);
             }
-            let outcome = join(&process).outcome.clone();
-            let right = if by_kill { outcome == Outcome::Killed } else { matches!(outcome, Outcome::TimedOut { .. }) };
-            assert!(right, "{name}: it {outcome}");
-        }
+            ProcessSpec { stdin: Some(silent.clone()), ..spec }
+        };
+        let waits = |process: &Process| {
+            let queues = |lock: &Name| {
+                let queue = job.inspect_lock(lock.as_str()).expect("a lock of the job").queue;
+                queue.iter().any(|waiter| waiter.owner.get() == process.id().get())
+            };
+            // Of the others the host does not tell who waits.
+            !name.starts_with("lockkeeper:") || name.ends_with("child.join") || job.lock_names().any(queues)
+        };
+        street.ends_from_outside(&job, &name, waits, spec);
     }
     assert!(holder.try_join().is_none(), "it holds on");
     holder.kill();
     join(&holder);
     street.is_quiet(&job, "the waits");
-    figure(format_args!("{} functions that wait, {} cases", waiting.len(), street.cases));
+    figure(format_args!("{} functions ended in the middle of their waits", waiting.len()));
     drop(job);
     street.close();
 }

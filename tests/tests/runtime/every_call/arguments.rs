@@ -297,18 +297,6 @@ pub(super) fn has_list(contract: &Contract, ty: &Type) -> bool {
     }
 }
 
-/// Whether a value of this type has a handle in it.
-pub(super) fn has_handle(contract: &Contract, ty: &Type) -> bool {
-    match contract.made_of(ty) {
-        Err(_) | Ok(TypeDefKind::Flags(_)) => false,
-        Ok(TypeDefKind::Handle(_)) => true,
-        Ok(TypeDefKind::List(element)) => has_handle(contract, element),
-        Ok(TypeDefKind::Record(record)) => record.fields.iter().any(|field| has_handle(contract, &field.ty)),
-        Ok(TypeDefKind::Tuple(tuple)) => tuple.types.iter().any(|ty| has_handle(contract, ty)),
-        Ok(kind) => cases(kind).iter().flatten().any(|ty| has_handle(contract, ty)),
-    }
-}
-
 /// The cases of whatever has some.
 fn cases(kind: &TypeDefKind) -> Vec<Option<Type>> {
     match kind {

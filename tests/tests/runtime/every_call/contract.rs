@@ -48,7 +48,7 @@ pub(super) enum CallKind {
     /// A handle goes back.
     Drop(TypeId),
     Function {
-        function: Function,
+        function: Box<Function>,
         /// Its parameters are in memory: there are too many of them.
         indirect: bool,
         /// It is told where to put its result.
@@ -100,9 +100,11 @@ impl Contract {
     /// Every interface of `wit/` that a program can import.
     pub(super) fn interfaces(&self) -> BTreeSet<String> {
         let is_resource = |id: &TypeId| matches!(self.resolve.types[*id].kind, TypeDefKind::Resource);
-        let all = self.resolve.interfaces.iter().filter(|(_, interface)| {
-            !interface.functions.is_empty() || interface.types.values().any(is_resource)
-        });
+        let all = self
+            .resolve
+            .interfaces
+            .iter()
+            .filter(|(_, interface)| !interface.functions.is_empty() || interface.types.values().any(is_resource));
         all.filter_map(|(id, _)| self.resolve.id_of(id)).map(|id| unversioned(&id).to_owned()).collect()
     }
 
@@ -149,7 +151,8 @@ impl Contract {
     /// The program.
     pub(super) fn component(&self) -> Vec<u8> {
         let mut module = wat::parse_str(interpreter(self)).expect("the program's module is well formed");
-        embed_component_metadata(&mut module, &self.resolve, self.world, StringEncoding::UTF8).expect("it is described");
+        embed_component_metadata(&mut module, &self.resolve, self.world, StringEncoding::UTF8)
+            .expect("it is described");
         let mut encoder = ComponentEncoder::default().module(&module).expect("it fits its world").validate(true);
         encoder.encode().unwrap_or_else(|error| panic!("the program is no component: {error:?}"))
     }
@@ -165,15 +168,20 @@ impl Contract {
             text.push_str("))\n");
         }
         for (number, call) in self.calls.iter().enumerate() {
-            let arguments: String = call.params.iter().zip(0..).map(|(param, place)| {
-                let word = format!("(i64.load (i32.const {}))", arguments_at + 8 * place);
-                match core(*param) {
-                    "i64" => word,
-                    "f64" => format!("(f64.reinterpret_i64 {word})"),
-                    "f32" => format!("(f32.reinterpret_i32 (i32.wrap_i64 {word}))"),
-                    _ => format!("(i32.wrap_i64 {word})"),
-                }
-            }).collect();
+            let arguments: String = call
+                .params
+                .iter()
+                .zip(0..)
+                .map(|(param, place)| {
+                    let word = format!("(i64.load (i32.const {}))", arguments_at + 8 * place);
+                    match core(*param) {
+                        "i64" => word,
+                        "f64" => format!("(f64.reinterpret_i64 {word})"),
+                        "f32" => format!("(f32.reinterpret_i32 (i32.wrap_i64 {word}))"),
+                        _ => format!("(i32.wrap_i64 {word})"),
+                    }
+                })
+                .collect();
             let body = format!("(call $call{number} {arguments})");
             let body = match call.result.map(core) {
                 None => format!("{body} (i64.const 0)"),
@@ -204,7 +212,7 @@ fn calls(resolve: &Resolve, world: WorldId) -> Vec<Call> {
                 params: signature.params,
                 result: signature.results.first().copied(),
                 kind: CallKind::Function {
-                    function: function.clone(),
+                    function: Box::new(function.clone()),
                     indirect: signature.indirect_params,
                     returns_in_memory: signature.retptr,
                 },

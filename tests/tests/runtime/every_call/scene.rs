@@ -7,10 +7,13 @@ use wit_parser::{Handle, Type, TypeDefKind, TypeId};
 
 use super::arguments::{Arguments, Fill, Handles};
 use super::contract::{Call, CallKind, Contract};
-use super::script::{Argument, RETURN_AT, Register, Script, ZERO};
+use super::script::{Argument, Label, RETURN_AT, Register, Script, ZERO};
 
 /// Longer than any test.
 const FOR_EVER_NS: u64 = 1 << 60;
+
+/// See [`Scene::sign`].
+pub(super) const SIGN: &str = "sign";
 
 /// Why there is no handle of these resources that a process of this host could have. Whatever has a way to one stands in
 /// [`ways`] instead.
@@ -95,6 +98,13 @@ impl<'a> Scene<'a> {
         let [at, length] = self.text(&format!("{line}\n"));
         let write = "wasi:io/streams.[method]output-stream.blocking-write-and-flush";
         self.call_well(write, &[Argument::In(stdout), at, length]);
+    }
+
+    /// Takes the lock by which the host sees that the next call is the one that counts.
+    pub(super) fn sign(&mut self) {
+        let lock = Argument::In(self.open("lockkeeper:runtime/mutex", SIGN));
+        let acquire = "lockkeeper:runtime/mutex.[method]mutex.acquire";
+        self.call_well(acquire, &[lock, Argument::Is(0), Argument::Is(0)]);
     }
 
     /// A register with this number.
@@ -321,6 +331,12 @@ pub(super) fn before_waiting(scene: &mut Scene<'_>, full_name: &str) -> Vec<Argu
             arguments.pop();
             with_timeout(scene.handle_by(spawn, &arguments))
         }
+        "[method]barrier.wait" => {
+            let own = scene.open(interface, "barrier");
+            // The end of the last one that waited has broken it.
+            scene.call("lockkeeper:runtime/barrier.[method]barrier.reset", &[Argument::In(own)]);
+            with_timeout(own)
+        }
         "[method]multi-lock.acquire" => with_timeout(scene.obtain("lockkeeper:runtime/multi-lock.multi-lock", 0)),
         "[method]pollable.block" => vec![Argument::In(scene.obtain("wasi:io/poll.pollable", 1))],
         "poll" => {
@@ -337,22 +353,24 @@ pub(super) fn before_waiting(scene: &mut Scene<'_>, full_name: &str) -> Vec<Argu
             let to = scene.obtain("wasi:io/streams.output-stream", 0);
             vec![Argument::In(to), Argument::In(from), is(1), result]
         }
+        // It may print a byte in a second.
         "[method]output-stream.blocking-flush" => {
-            vec![Argument::In(scene.obtain("wasi:io/streams.output-stream", 0)), result]
+            let own = Argument::In(scene.obtain("wasi:io/streams.output-stream", 0));
+            print_a_byte(scene, own);
+            vec![own, result]
         }
         "[method]output-stream.blocking-write-and-flush" => {
-            let [at, length] = scene.text("x");
+            let [at, length] = scene.text("much text");
             vec![Argument::In(scene.obtain("wasi:io/streams.output-stream", 0)), at, length, result]
         }
         "[method]output-stream.blocking-write-zeroes-and-flush" => {
-            vec![Argument::In(scene.obtain("wasi:io/streams.output-stream", 0)), is(1), result]
+            vec![Argument::In(scene.obtain("wasi:io/streams.output-stream", 0)), is(9), result]
         }
         "[method]mutex.acquire"
         | "[method]rlock.acquire"
         | "[method]rwlock.read"
         | "[method]rwlock.write"
         | "[method]event.wait"
-        | "[method]barrier.wait"
         | "[method]latch.wait"
         | "[method]once.begin"
         | "[method]queue.get" => {
@@ -361,6 +379,20 @@ pub(super) fn before_waiting(scene: &mut Scene<'_>, full_name: &str) -> Vec<Argu
         }
         _ => panic!("when does `{full_name}` wait for ever? Say it here"),
     }
+}
+
+/// What does not wait for ever waits again.
+pub(super) fn after_waiting(scene: &mut Scene<'_>, full_name: &str, arguments: &[Argument], again: Label) {
+    if full_name.ends_with("output-stream.blocking-flush") {
+        print_a_byte(scene, arguments[0]);
+        scene.script.jump_if_zero(ZERO, again);
+    }
+}
+
+fn print_a_byte(scene: &mut Scene<'_>, stream: Argument) {
+    let [at, length] = scene.text("x");
+    scene.call_well("wasi:io/streams.[method]output-stream.check-write", &[stream]);
+    scene.call_well("wasi:io/streams.[method]output-stream.write", &[stream, at, length]);
 }
 
 /// Holds whatever one process can hold so that others wait, says so, and waits for ever.

@@ -22,11 +22,9 @@ pub(super) const ZEROS_AT: u32 = 1 << 20;
 /// Where a script begins, behind the word that says where its operations are.
 const DATA_AT: u32 = SCRIPT_AT + 8;
 
-/// How the program answers when the host asks it for memory.
+/// How the program answers when the host asks it for memory, if not with some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Realloc {
-    /// With memory.
-    Good = 0,
     Traps = 1,
     /// With the last byte there is.
     LastByte = 2,
