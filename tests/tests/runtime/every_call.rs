@@ -26,7 +26,7 @@ use lockkeeper_tests::{Lines, TestHost, figure, join, thing, until, workspace};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use wit_parser::{Function, TypeDefKind};
 
-use arguments::{CaseOf, Fill, List, has_list};
+use arguments::{CaseOf, Fill, List, gives_a_handle, has_list};
 use contract::{Call, CallKind, Contract};
 use scene::{
     SIGN, Scene, UNOBTAINABLE, after_waiting, before_waiting, farewell, good, holder, own, resources_of, ways,
@@ -581,6 +581,38 @@ fn host_lives_when_programs_end_in_the_middle_of_an_answer() {
 #[test]
 fn host_lives_when_programs_of_the_image_profile_end_in_the_middle_of_an_answer() {
     ends_in_the_middle_of_answers(Profile::Image);
+}
+
+/// Whatever gives a handle is called until it gives no more, and far beyond; none is let go.
+#[test]
+fn host_lives_when_programs_leak_every_handle() {
+    let mut street = Street::new(Profile::Dense);
+    let contract = street.contract.clone();
+    let gives = |call: &&Call| {
+        let result = call.function().and_then(|function| function.result.as_ref());
+        result.is_some_and(|result| gives_a_handle(&contract, result))
+    };
+    let mut leaked = 0;
+    for call in contract.calls.iter().filter(gives) {
+        street.tidy();
+        let job = street.job();
+        let ways = own(&contract, call).map_or(1, |own| ways(&contract.resource_name(own)));
+        for way in 0..ways {
+            let case = case(&contract, call, way, "again and again", Must::End, |scene| {
+                let arguments = scene.arguments(call, &good(call));
+                let (number, result) = (contract.find(&call.full_name()), scene.script.register());
+                // More than all that a process may have open.
+                (0..2_000).for_each(|_| scene.script.call_into(result, number, &arguments));
+                arguments
+            });
+            street.play(&job, call, &case, None);
+        }
+        leaked += 1;
+        street.is_quiet(&job, &call.full_name());
+        street.host.forget_events();
+    }
+    figure(format_args!("{leaked} functions gave handles that nobody let go"));
+    street.close();
 }
 
 /// What stands in [`UNOBTAINABLE`] is refused, and is missing above for no other reason.

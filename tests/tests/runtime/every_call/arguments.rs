@@ -297,6 +297,18 @@ pub(super) fn has_list(contract: &Contract, ty: &Type) -> bool {
     }
 }
 
+/// Whether a value of this type has a handle in it that is the program's own.
+pub(super) fn gives_a_handle(contract: &Contract, ty: &Type) -> bool {
+    match contract.made_of(ty) {
+        Err(_) | Ok(TypeDefKind::Flags(_)) => false,
+        Ok(TypeDefKind::Handle(handle)) => matches!(handle, Handle::Own(_)),
+        Ok(TypeDefKind::List(element)) => gives_a_handle(contract, element),
+        Ok(TypeDefKind::Record(record)) => record.fields.iter().any(|field| gives_a_handle(contract, &field.ty)),
+        Ok(TypeDefKind::Tuple(tuple)) => tuple.types.iter().any(|ty| gives_a_handle(contract, ty)),
+        Ok(kind) => cases(kind).iter().flatten().any(|ty| gives_a_handle(contract, ty)),
+    }
+}
+
 /// The cases of whatever has some.
 fn cases(kind: &TypeDefKind) -> Vec<Option<Type>> {
     match kind {

@@ -95,12 +95,17 @@ impl Script {
     /// Calls a function of the contract by its number.
     pub(super) fn call(&mut self, number: usize, arguments: &[Argument]) -> Register {
         let result = self.register();
+        self.call_into(result, number, arguments);
+        result
+    }
+
+    /// The same with a register for the result.
+    pub(super) fn call_into(&mut self, result: Register, number: usize, arguments: &[Argument]) {
         self.words.extend([1, number as u64, result.0.into(), arguments.len() as u64]);
         self.words.extend(arguments.iter().flat_map(|argument| match argument {
             Argument::Is(value) => [0, *value],
             Argument::In(register) => [1, register.0.into()],
         }));
-        result
     }
 
     /// From here on it answers like this when it is asked for memory.
