@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut started = 0_u32;
             loop {
                 let child = Command::own().arg("child");
-                let child = if started % 8 == 0 { child } else { child.timeout(Duration::from_millis(20)) };
+                let child = if started.is_multiple_of(8) { child } else { child.timeout(Duration::from_millis(20)) };
                 if let Ok(child) = child.spawn() {
                     std::mem::forget(child);
                     started += 1;
