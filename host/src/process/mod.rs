@@ -19,6 +19,7 @@ mod requests;
 mod run;
 mod spec;
 mod state;
+mod stdin;
 mod stdio;
 mod terminal;
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::cli::InputFile;
 
 use super::ProcessSpec;
 use super::output::{Budget, Collected, LineSink, Stream};
 use super::rate::Rate;
+use super::stdin::Input;
 use super::terminal::Terminal;
 
 /// Where the standard streams of a process go.
@@ -110,7 +110,7 @@ pub(crate) fn connect(
     let mut streams = Vec::new();
     if let Some(path) = &spec.stdin {
         let error = |source| StreamFileError { path: path.clone(), which: StandardStream::Input, source };
-        wasi.stdin(InputFile::new(File::open(path).map_err(error)?));
+        wasi.stdin(Input::open(path).map_err(error)?);
     } else if let Stdio::Inherit = spec.stdio {
         wasi.inherit_stdin();
     }

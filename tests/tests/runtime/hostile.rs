@@ -10,11 +10,14 @@
 //! That is measured in time, beside whatever else this machine does. So it is tried several times, with and without the
 //! hostile process in turn, and the best of each counts: a host that is unfair is so each time.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lockkeeper::observe::Outcome;
-use lockkeeper::{Access, DirGrant, Job, JobSpec, Limits, LockKind, LockSpec, Parties, Process, ProcessSpec, Program};
+use lockkeeper::observe::{Event, Outcome};
+use lockkeeper::{
+    Access, DirGrant, Job, JobSpec, Limits, LockKind, LockSpec, Parties, Process, ProcessId, ProcessSpec, Program,
+};
 use lockkeeper_tests::{Lines, TestHost, join, spec, thing, until};
 
 const NEIGHBOURS: u32 = 4;
@@ -26,6 +29,11 @@ const SHARE_MIN: f64 = 0.8;
 /// which is nobody's slice.
 const RESTARTED_SHARE_MIN: f64 = 0.5;
 const TRIES: usize = 12;
+
+// What a hostile process may have: little, so that it soon has it.
+const HANDLES_MAX: u32 = 100;
+const CHILDREN_MAX: u32 = 16;
+const DEPTH_MAX: u32 = 3;
 
 struct Street {
     host: TestHost,
@@ -65,9 +73,17 @@ impl Street {
     /// A hostile process that may name its own lock and the file, with small limits so that it meets them often.
     fn invade(&self, how: &str) -> (Process, Lines) {
         let dirs = vec![DirGrant { host: self.host.path("d"), guest: "/d".to_owned(), access: Access::ReadWrite }];
-        let limits =
-            Limits { memory_bytes_max: 16 << 20, output_bytes_max: 1 << 20, open_files_max: 16, ..Limits::default() };
-        let spec = ProcessSpec { limits, dirs, ..spec(&self.hostile, &[how, "b"], &["b"], &["file"]) };
+        let limits = Limits {
+            memory_bytes_max: 16 << 20,
+            output_bytes_max: 1 << 20,
+            open_files_max: 16,
+            handles_max: HANDLES_MAX,
+            children_max: CHILDREN_MAX,
+            depth_max: DEPTH_MAX,
+            ..Limits::default()
+        };
+        let programs = vec!["self".to_owned()];
+        let spec = ProcessSpec { limits, dirs, programs, ..spec(&self.hostile, &[how, "b"], &["b"], &["file"]) };
         self.host.spawn_spec(&self.job, &self.hostile, spec)
     }
 
@@ -106,7 +122,17 @@ impl Street {
             fared.took += exit.lived / NEIGHBOURS;
             fared.p99 = fared.p99.max(Duration::from_micros(p99));
         }
+        self.is_empty();
         fared
+    }
+
+    /// Whoever has seen the end of a process has seen those of all that it has started.
+    fn is_empty(&self) {
+        let events = self.host.events();
+        let started = events.iter().filter(|event| matches!(event, Event::Started { .. })).count();
+        let ended = events.iter().filter(|event| matches!(event, Event::Ended { .. })).count();
+        assert_eq!(started, ended, "processes that were started, and that have ended");
+        self.host.forget_events();
     }
 }
 
@@ -150,8 +176,47 @@ hostile! {
     who_computes_for_ever_with_a_lock_in_its_hands_does_not_disturb_its_neighbours: "hold", SHARE_MIN;
     who_prints_for_ever_does_not_disturb_its_neighbours: "flood", SHARE_MIN;
     who_leaks_every_handle_does_not_disturb_its_neighbours: "leak", SHARE_MIN;
+    who_starts_children_for_ever_does_not_disturb_its_neighbours: "children", SHARE_MIN;
     who_opens_files_for_ever_does_not_disturb_its_neighbours: "files", SHARE_MIN;
     who_calls_the_host_with_all_it_takes_does_not_disturb_its_neighbours: "largest", SHARE_MIN;
+}
+
+/// It meets every quota, exceeds none, and takes all of them along.
+#[test]
+fn who_starts_children_for_ever_leaves_none() {
+    let street = Street::new();
+    let (process, _) = street.invade("children");
+    let is_child = |parent: Option<ProcessId>| parent == Some(process.id());
+    let children = || {
+        let events = street.host.events();
+        events.iter().filter(|event| matches!(event, Event::Started { parent, .. } if is_child(*parent))).count()
+    };
+    // No more than it has handles for, which it never lets go.
+    until("it has no more handles", || children() == HANDLES_MAX as usize);
+    process.kill();
+    assert_eq!(join(&process).outcome, Outcome::Killed);
+    assert_eq!(children(), HANDLES_MAX as usize);
+    let (mut alive, mut most, mut generations) = (HashSet::new(), 0, HashMap::new());
+    for event in street.host.events() {
+        match event {
+            Event::Started { process: started, parent, .. } => {
+                let generation = parent.map_or(0, |parent| generations[&parent] + 1);
+                generations.insert(started, generation);
+                if is_child(parent) {
+                    alive.insert(started);
+                }
+            }
+            Event::Ended { process, outcome, .. } => {
+                assert!(!matches!(outcome, Outcome::HostFault { .. }), "{outcome}");
+                alive.remove(&process);
+            }
+            _ => {}
+        }
+        most = most.max(alive.len());
+    }
+    assert_eq!(most, CHILDREN_MAX as usize, "its children that were alive at once");
+    assert_eq!(generations.values().max(), Some(&DEPTH_MAX), "generations below it");
+    street.is_empty();
 }
 
 /// A component that calls the host, which calls it back for memory to put the answer in, and there it does `body`.

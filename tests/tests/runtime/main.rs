@@ -6,6 +6,7 @@ mod cpu_share;
 mod deadlocks;
 mod deaths;
 mod endings;
+mod every_call;
 mod fairness;
 mod fences;
 mod hostile;

@@ -1,8 +1,13 @@
 //! Programs that know nothing of this host: components and core modules of WASI.
 
+use std::fs::File;
+use std::io::Write;
+use std::time::Duration;
+
 use lockkeeper::observe::Outcome;
-use lockkeeper::{ProcessSpec, Program};
+use lockkeeper::{Limits, ProcessSpec, Program};
 use lockkeeper_tests::{TestHost, guest_p1, join, spec};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 /// Both forms of a program.
 fn both(host: &TestHost, name: &str) -> [Program; 2] {
@@ -32,6 +37,41 @@ fn standard_input_is_empty() {
     for program in both(&host, "cli_stdin") {
         assert_eq!(run(&host, &program, &[]), (Outcome::Returned, Vec::new()));
     }
+}
+
+/// A read of a pipe was once a call of the system on the shard: while nobody wrote, nobody else ran there, and neither a kill
+/// nor a time limit came through.
+#[test]
+fn standard_input_that_is_silent_holds_up_nobody_else() {
+    let host = TestHost::with_shards(1);
+    let pipe = host.path("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe with a name");
+    let mut writer = File::options().read(true).write(true).open(&pipe).expect("the pipe is opened");
+    let reader = |program: &Program, limits| {
+        let spec = ProcessSpec { stdin: Some(pipe.clone()), limits, ..spec(program, &[], &[], &[]) };
+        host.spawn_spec(&host.job(&[]), program, spec)
+    };
+    for program in both(&host, "cli_stdin") {
+        let (process, lines) = reader(&program, Limits::default());
+        for line in ["first", "second"] {
+            writeln!(writer, "{line}").expect("there is room in the pipe");
+            lines.wait_for(line);
+            // It waits for more now.
+            assert_eq!(run(&host, &host.program("cli_hello"), &["a", "b", "c"]).0, Outcome::Returned);
+        }
+        process.kill();
+        assert_eq!(join(&process).outcome, Outcome::Killed);
+        let limit = Duration::from_millis(20);
+        let (process, _) = reader(&program, Limits { timeout: Some(limit), ..Limits::default() });
+        assert_eq!(join(&process).outcome, Outcome::TimedOut { limit });
+    }
+    // The end of the last writer is the end of the input.
+    let program = host.program("cli_stdin");
+    let (process, lines) = reader(&program, Limits::default());
+    writeln!(writer, "last").expect("there is room in the pipe");
+    drop(writer);
+    assert_eq!(join(&process).outcome, Outcome::Returned);
+    assert_eq!(lines.all(), ["last"]);
 }
 
 /// A core module has a status, a component only well and not.

@@ -9,6 +9,8 @@
 //! | `flood` | prints for ever |
 //! | `leak` | opens LOCK and lets no handle go, also when it gets no more |
 //! | `files` | opens files in `/d` and closes none, also when it gets no more |
+//! | `children` | starts its own program as often as it may, joins nobody and lets no handle go, also when it gets no more |
+//! | `child` | what those do: they start one of their own, and sleep |
 //! | `largest` | calls the host with as much as it takes, and names that nothing has, for ever |
 //!
 //! Prints `begun` first.
@@ -16,7 +18,10 @@
 use std::error::Error;
 use std::hint::{black_box, spin_loop};
 use std::io::{Write, stdout};
+use std::thread::sleep;
+use std::time::Duration;
 
+use lockkeeper_guest::process::Command;
 use lockkeeper_guest::{AppendFile, Mutex};
 use lockkeeper_guest_programs::argument;
 
@@ -58,6 +63,26 @@ fn main() -> Result<(), Box<dyn Error>> {
                 std::mem::forget(std::fs::File::create(format!("/d/{}", number % 1_000)));
             }
             Ok(())
+        }
+        "children" => {
+            // Most of them end soon, so that there is room for more: they meet the quota of those alive again and again, until
+            // there are no more handles. The others are there until this process ends.
+            let mut started = 0_u32;
+            loop {
+                let child = Command::own().arg("child");
+                let child = if started.is_multiple_of(8) { child } else { child.timeout(Duration::from_millis(20)) };
+                if let Ok(child) = child.spawn() {
+                    std::mem::forget(child);
+                    started += 1;
+                }
+            }
+        }
+        "child" => {
+            // Generations have a quota, too: the last one has no child.
+            std::mem::forget(Command::own().arg("child").spawn());
+            loop {
+                sleep(Duration::from_secs(3600));
+            }
         }
         "largest" => {
             let file = AppendFile::open("file")?;
