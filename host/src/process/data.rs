@@ -7,32 +7,34 @@ use std::fmt;
 use super::ProcessState;
 use crate::ids::ProcessId;
 
-/// One value of each type.
+/// One value of each type. Most processes have none, and there may be very many of them.
 #[derive(Default)]
-pub(crate) struct Data(HashMap<TypeId, Box<dyn Any + Send>>);
+pub(crate) struct Data(Option<Box<Values>>);
+
+type Values = HashMap<TypeId, Box<dyn Any + Send>>;
 
 impl Data {
     pub(crate) fn insert<D: Send + 'static>(&mut self, data: D) {
-        self.0.insert(TypeId::of::<D>(), Box::new(data));
+        self.0.get_or_insert_default().insert(TypeId::of::<D>(), Box::new(data));
     }
 
     pub(crate) fn insert_missing<D: Send + 'static>(&mut self, make: impl FnOnce() -> D) {
-        self.0.entry(TypeId::of::<D>()).or_insert_with(|| Box::new(make()));
+        self.0.get_or_insert_default().entry(TypeId::of::<D>()).or_insert_with(|| Box::new(make()));
     }
 
     fn get<D: 'static>(&self) -> Option<&D> {
-        self.0.get(&TypeId::of::<D>())?.downcast_ref()
+        self.0.as_ref()?.get(&TypeId::of::<D>())?.downcast_ref()
     }
 
     fn get_mut<D: 'static>(&mut self) -> Option<&mut D> {
-        self.0.get_mut(&TypeId::of::<D>())?.downcast_mut()
+        self.0.as_mut()?.get_mut(&TypeId::of::<D>())?.downcast_mut()
     }
 }
 
 /// The values are the embedder's, and need not be printable.
 impl fmt::Debug for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Data").field("values", &self.0.len()).finish()
+        f.debug_struct("Data").field("values", &self.0.as_ref().map_or(0, |values| values.len())).finish()
     }
 }
 

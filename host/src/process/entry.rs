@@ -47,7 +47,8 @@ impl Entry {
     pub(crate) async fn enter(self, store: &mut Store<ProcessState>) -> wasmtime::Result<Result<(), ()>> {
         match self {
             Self::Run(command) => {
-                let command = command.instantiate_async(&mut *store).await?;
+                // Boxed, so that what it takes is given back: the call lasts, and would be as large.
+                let command = Box::pin(command.instantiate_async(&mut *store)).await?;
                 command.wasi_cli_run().call_run(store).await
             }
             Self::Serve(instance, service) => {
