@@ -42,7 +42,10 @@ pub struct RuntimeConfig {
     /// The stack of a process of [`Profile::Dense`] in WebAssembly, in bytes. None: 512 KiB. It costs the memory that a
     /// process uses of it, and addresses.
     pub dense_stack_bytes: Option<usize>,
-    /// How the guards under those stacks are kept.
+    /// The stack of a process of [`Profile::Image`] in WebAssembly, in bytes. None: 2 MiB. Twice as much is reserved of the
+    /// host's addresses.
+    pub image_stack_bytes: Option<usize>,
+    /// How the guards under stacks of [`Profile::Dense`] are kept.
     pub stack_guards: StackGuards,
     /// Who is told of what happens.
     pub observer: Option<Observer>,
@@ -96,6 +99,7 @@ impl Runtime {
         let engines = Arc::new(Engines::new(EngineConfig {
             guards: config.stack_guards,
             dense_stack_bytes: config.dense_stack_bytes,
+            image_stack_bytes: config.image_stack_bytes,
             image_processes: config.image_processes,
             expected: config.expected,
             host_interfaces: config.host_interfaces,

@@ -11,6 +11,7 @@ mod output;
 mod picture;
 mod primitives;
 mod progress;
+mod python;
 mod run;
 mod running;
 mod session;

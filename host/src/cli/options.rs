@@ -40,6 +40,9 @@ pub(super) struct HostOptions {
     /// One JSON object per event on standard output
     #[arg(long)]
     pub(super) json: bool,
+    /// Whether Python programs are run, which recurse deeper in WebAssembly than others.
+    #[arg(skip)]
+    pub(super) runs_python: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -52,6 +55,9 @@ enum ProfileOption {
 impl HostOptions {
     /// The profile of all programs; none if each has the one that fits it.
     pub(super) fn profile(&self) -> Option<Profile> {
+        if self.runs_python {
+            return Some(Profile::Image);
+        }
         match self.profile {
             Some(ProfileOption::Dense) => Some(Profile::Dense),
             Some(ProfileOption::Image) => Some(Profile::Image),
@@ -61,6 +67,12 @@ impl HostOptions {
 
     pub(super) fn cache_dir(&self) -> Option<PathBuf> {
         if self.no_cache { None } else { self.cache_dir.clone().or_else(environment::cache_dir) }
+    }
+
+    /// What is kept also where nothing is to be, as without it nothing could be run.
+    pub(super) fn needed_cache_dir(&self) -> anyhow::Result<PathBuf> {
+        let dir = self.cache_dir.clone().or_else(environment::cache_dir);
+        dir.context("there is no home directory to keep the Python runner in; name a directory with --cache-dir")
     }
 
     pub(super) fn state_dir(&self) -> anyhow::Result<PathBuf> {
@@ -476,6 +488,11 @@ impl GrantOptions {
     }
 
     /// What each process is given of it: everything.
+    /// How many children were asked for.
+    pub(super) fn children_max(&self) -> Option<u32> {
+        self.max_children
+    }
+
     pub(super) fn process(&self, job: &JobSpec) -> anyhow::Result<ProcessSpec> {
         let mut env = Vec::new();
         for variable in &self.env {

@@ -1,7 +1,7 @@
 //! `lockkeeper run`.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -10,13 +10,14 @@ use lockkeeper::{Placement, ProcessSpec};
 
 use super::options::{GrantOptions, HostOptions, processes};
 use super::output::Tags;
+use super::python::Script;
 use super::session::{ExitCodes, Plan, Session, View};
-use super::{build, environment};
+use super::{build, environment, python};
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// A program (component, or WASI 0.1 core module), or a manifest (.toml)
-    #[arg(value_name = "PROGRAM.wasm|JOB.toml")]
+    /// A program (component, or WASI 0.1 core module), a Python program (.py), or a manifest (.toml)
+    #[arg(value_name = "PROGRAM.wasm|PROGRAM.py|JOB.toml")]
     what: PathBuf,
     /// Processes of the program
     #[arg(short = 'n', long = "processes", value_name = "N", value_parser = processes)]
@@ -28,6 +29,9 @@ pub(super) struct Run {
     /// is for those that compute much between locks [default: home]
     #[arg(long, value_enum, value_name = "WHERE")]
     placement: Option<PlacementOption>,
+    /// A directory of Python modules, such as dependencies, for a Python program; may be given several times
+    #[arg(long = "python-path", value_name = "DIR")]
+    python_path: Vec<PathBuf>,
     /// Arguments of the program; `{rank}` and `{count}` stand for the process's own
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
@@ -45,14 +49,33 @@ enum PlacementOption {
 
 impl Run {
     pub(super) fn execute(self) -> anyhow::Result<u8> {
-        if self.what.extension().is_some_and(|extension| extension == "toml") {
-            self.manifest()
-        } else {
-            self.program()
+        let is = |wanted| self.what.extension().is_some_and(|extension| extension == wanted);
+        if is("py") {
+            return self.python();
         }
+        if !self.python_path.is_empty() {
+            bail!("--python-path goes with a Python program; {} is none", self.what.display());
+        }
+        if is("toml") { self.manifest() } else { self.program() }
+    }
+
+    /// A Python program is one of its runner.
+    fn python(mut self) -> anyhow::Result<u8> {
+        let args = std::mem::take(&mut self.args);
+        let script = Script::new(&self.what, args, &self.python_path)?;
+        self.host.runs_python = true;
+        let runner = python::runner(&self.host.needed_cache_dir()?)?;
+        let children_max = self.grants.children_max();
+        self.start(&runner, |spec| script.prepare(spec, children_max))
     }
 
     fn program(self) -> anyhow::Result<u8> {
+        let program = self.what.clone();
+        self.start(&program, |_| Ok(()))
+    }
+
+    /// Starts processes of a program, each after this was done to what it is to be.
+    fn start(self, program: &Path, prepare: impl Fn(&mut ProcessSpec) -> anyhow::Result<()>) -> anyhow::Result<u8> {
         if self.build {
             bail!("--build goes with a manifest, which says how to build; {} is a program", self.what.display());
         }
@@ -69,16 +92,17 @@ impl Run {
         };
         let session =
             Session::start(&self.host, self.grants.lock_limits(), Tags::Shown, count as usize, count as usize)?;
-        let program = session.load(&self.what)?;
+        let program = session.load(program)?;
         job.programs = session.load_all(programs)?;
         let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
         let processes = (0..count).map(|rank| {
             let args = self.args.iter().map(|text| expand(text, rank, count)).collect();
-            let spec = ProcessSpec { name: name.clone(), rank, count, args, placement, ..spec.clone() };
-            (program.clone(), self.grants.streams(spec))
+            let mut spec = ProcessSpec { name: name.clone(), rank, count, args, placement, ..spec.clone() };
+            prepare(&mut spec)?;
+            Ok((program.clone(), self.grants.streams(spec)))
         });
         let view = if count == 1 && !self.host.json { View::Raw } else { View::Tagged };
-        let processes: Vec<_> = processes.collect();
+        let processes = processes.collect::<anyhow::Result<Vec<_>>>()?;
         session.run(Plan { job, at_once: processes.len(), exit_code: exit_code(processes.len()), processes, view })
     }
 

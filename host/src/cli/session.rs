@@ -58,6 +58,9 @@ pub(super) enum ExitCodes {
     Failures,
 }
 
+/// Deep enough that the interpreter's own limits on recursion are met before that of its stack.
+const PYTHON_STACK_BYTES: usize = 32 << 20;
+
 /// A host for one run.
 pub(super) struct Session {
     runtime: Arc<Runtime>,
@@ -94,7 +97,9 @@ impl Session {
             })),
             lock_limits,
             profile: options.profile(),
-            expected: Some(at_once),
+            // A Python program starts as many as it likes.
+            expected: Some(at_once).filter(|_| !options.runs_python),
+            image_stack_bytes: options.runs_python.then_some(PYTHON_STACK_BYTES),
             disk: None,
             ..RuntimeConfig::default()
         };

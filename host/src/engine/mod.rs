@@ -68,6 +68,8 @@ pub(crate) struct EngineConfig {
     pub(crate) guards: StackGuards,
     /// The stack of a process in WebAssembly, with [`Profile::Dense`]. None: [`DENSE_STACK_BYTES`].
     pub(crate) dense_stack_bytes: Option<usize>,
+    /// The same with [`Profile::Image`]. None: [`IMAGE_STACK_BYTES`].
+    pub(crate) image_stack_bytes: Option<usize>,
     /// How many processes [`Profile::Image`] has room for. None: [`IMAGE_PROCESSES`].
     pub(crate) image_processes: Option<usize>,
     /// How many processes there will be at once, if that is known.
@@ -224,7 +226,7 @@ impl Engines {
             .table_keep_resident(STACK_KEPT_BYTES)
             .async_stack_keep_resident(STACK_KEPT_BYTES)
             .pagemap_scan(Enabled::Auto);
-        let mut config = common(IMAGE_STACK_BYTES);
+        let mut config = common(self.config.image_stack_bytes.unwrap_or(IMAGE_STACK_BYTES));
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let room = Room::new(Profile::Image, processes, limits);
         let start =

@@ -24,8 +24,13 @@ pub(crate) struct StatusOutOfRange {
 
 pub(super) fn add_to_linker(linker: &mut Linker<ProcessState>) -> wasmtime::Result<()> {
     let (interface, function) = ADAPTER_EXIT;
-    linker.instance(interface)?.func_wrap(function, |_, (status,): (u32,)| -> wasmtime::Result<()> {
+    let mut exit = linker.instance(interface)?;
+    exit.func_wrap(function, |_, (status,): (u32,)| -> wasmtime::Result<()> {
         let signed = status.cast_signed();
         Err(if status <= STATUS_MAX { I32Exit(signed).into() } else { StatusOutOfRange { status: signed }.into() })
+    })?;
+    // For the runner of Python programs, whose statuses are bytes.
+    exit.func_wrap("exit-with-code", |_, (status,): (u8,)| -> wasmtime::Result<()> {
+        Err(I32Exit(status.into()).into())
     })
 }

@@ -17,7 +17,7 @@ use wit_parser::{
 use super::script::interpreter;
 
 /// What core modules of WASI 0.1 are given beside WASI; it is in no file, as nobody writes it.
-const ADAPTER: &str = "package lockkeeper:adapter@0.1.0; interface exit { proc-exit: func(status: u32); }";
+const ADAPTER: &str = "package lockkeeper:adapter@0.1.0; interface exit { proc-exit: func(status: u32); exit-with-code: func(status: u8); }";
 
 const WORLD: &str = "package lockkeeper:every-call; \
     world program { include lockkeeper:runtime/guest@0.1.0; import lockkeeper:adapter/exit@0.1.0; }";

@@ -1,0 +1,523 @@
+"""`multiprocessing` on the host's objects: CPython's own modules on a replaced lower layer.
+
+Untouched are `process`, `context`, `spawn`, `reduction` and most of `synchronize`. Replaced are what they stand on
+(`_multiprocessing.SemLock`, the start method, `resource_tracker`), and what would hang when a process dies: conditions,
+events, barriers, queues and the pool are objects of the host behind the same names.
+"""
+
+import io
+import os
+import pickle
+import queue as _queue
+import struct
+import sys
+import time
+import types as _types
+
+import lk_host
+import lk_threads
+from componentize_py_types import Err
+from lk_host import Object, known, wait
+from wit_world.imports import lockkeeper_runtime_types as errors
+from wit_world.imports import objects, process as host_process, value
+
+RECURSIVE, SEMAPHORE, MUTEX = 0, 1, 2
+
+
+def module(name, **contents):
+    made = _types.ModuleType(name)
+    made.__dict__.update(contents)
+    sys.modules[name] = made
+    package, _, child = name.rpartition(".")
+    if package:
+        setattr(sys.modules[package], child, made)
+    return made
+
+
+def nothing(*_, **__):
+    return None
+
+
+def pid():
+    return lk_host.identity().id
+
+
+class SemLock:
+    """A lock or a semaphore of the host, with what CPython keeps in each process."""
+
+    SEM_VALUE_MAX = 2**31 - 1
+
+    def __init__(self, kind, value, maxvalue, name, unlink):
+        if value < 0 or value > maxvalue:
+            raise OSError(22, "Invalid argument")
+        if kind == RECURSIVE:
+            made = Object.made("rlock", objects.Kind_Rlock())
+        elif kind == MUTEX:
+            made = Object.made("mutex", objects.Kind_Mutex())
+        else:
+            signal = objects.Signal(value, maxvalue)
+            made = Object.made("semaphore", objects.Kind_SignalSemaphore(signal))
+        self._setup(kind, maxvalue, made)
+
+    def _setup(self, kind, maxvalue, made):
+        self.kind, self.maxvalue, self.object = kind, maxvalue, made
+        self.name, self.handle = made.id, made
+        self._held, self._holder = 0, None
+
+    @classmethod
+    def _rebuild(cls, handle, kind, maxvalue, name):
+        self = cls.__new__(cls)
+        self._setup(kind, maxvalue, handle)
+        return self
+
+    def _after_fork(self):
+        self._held = 0
+
+    def _is_mine(self):
+        return self._held > 0 and self._holder == lk_threads.get_ident()
+
+    def _count(self):
+        return self._held
+
+    def _get_value(self):
+        if self.kind == SEMAPHORE:
+            return self.object.handle.value()
+        return 0 if self.object.handle.locked() else 1
+
+    def _is_zero(self):
+        return self._get_value() == 0
+
+    def acquire(self, block=True, timeout=None):
+        if self.kind == RECURSIVE and self._is_mine():
+            self._held += 1
+            return True
+        handle = self.object.handle
+        if self.kind == SEMAPHORE:
+            tried, waited = lambda: handle.try_acquire(1), lambda limit: handle.acquire(1, limit)
+        else:
+            tried, waited = lambda: handle.try_acquire() is not None, handle.acquire
+            if self._held and self.kind == RECURSIVE:
+                # Another thread of this process has it, which is below this one.
+                tried, waited = lambda: False, self._held_by_another_thread
+        if not wait(tried, waited, timeout if block else 0):
+            return False
+        self._held += 1
+        self._holder = lk_threads.get_ident()
+        return True
+
+    def _held_by_another_thread(self, limit):
+        if limit is None:
+            raise lk_threads.Deadlock(lk_threads._WAY_OUT.format(what="this lock"))
+        time.sleep(limit / 1e9)
+        raise Err(errors.Error_TimedOut())
+
+    def release(self):
+        if self.kind == RECURSIVE:
+            if not self._is_mine():
+                raise AssertionError("attempt to release recursive lock not owned by thread")
+            if self._held > 1:
+                self._held -= 1
+                return
+        try:
+            self.object.handle.release(1 if self.kind == SEMAPHORE else None)
+        except Err as error:
+            if isinstance(error.value, errors.Error_Lost):
+                self._held = 0
+                raise OSError("the lock was taken away: " + error.value.value.name.lower()) from None
+            if isinstance(error.value, errors.Error_NotOwner):
+                raise ValueError("the lock is held by another process, which alone can release it") from None
+            raise ValueError("semaphore or lock released too many times") from None
+        self._held -= 1
+
+    def __enter__(self):
+        self.acquire()
+        return True
+
+    def __exit__(self, *_):
+        self.release()
+
+
+class Popen:
+    """A child, started as `spawn` has it: a new instance of this component that unpickles what to do."""
+
+    method = "spawn"
+
+    def __init__(self, process_obj):
+        from multiprocessing import context, reduction, spawn, util
+
+        util._flush_std_streams()
+        self.returncode, self.finalizer, self._asked = None, None, None
+        start = io.BytesIO()
+        prepared = spawn.get_preparation_data(process_obj._name)
+        # The child is there from its start; without a directory there is only `/`, which is none to change to.
+        del prepared["dir"]
+        context.set_spawning_popen(self)
+        try:
+            reduction.dump(prepared, start)
+            reduction.dump(process_obj, start)
+        finally:
+            context.set_spawning_popen(None)
+        environment = [
+            *os.environ.items(),
+            ("LOCKKEEPER_PYTHON_PATH", ":".join(sys.path)),
+            ("LOCKKEEPER_PYTHON_CWD", os.getcwd()),
+        ]
+        options = host_process.Options(
+            args=sys.argv,
+            start=start.getvalue(),
+            env=environment,
+            grants=None,
+            objects=list(known),
+            name=None,
+            orphans=host_process.Orphans.END,
+            memory_bytes=None,
+            timeout=None,
+        )
+        try:
+            self._child = host_process.Child.spawn("self", options)
+        except Err as error:
+            raise OSError(11, f"the host starts no process: {_told(error.value)}") from None
+        self.pid = self._child.pid()
+        self.sentinel = self
+
+    def duplicate_for_child(self, descriptor):
+        return descriptor
+
+    def poll(self, flag=0):
+        return self.wait(0)
+
+    def wait(self, timeout=None):
+        if self.returncode is None:
+            ended = []
+
+            def look():
+                outcome = self._child.try_join()
+                if outcome is not None:
+                    ended.append(outcome)
+                return outcome is not None
+
+            if wait(look, lambda limit: ended.append(self._child.join(limit)), timeout):
+                self.returncode = self._status(ended[-1])
+        return self.returncode
+
+    def _status(self, outcome):
+        if isinstance(outcome, host_process.Outcome_Exited):
+            return outcome.value
+        if isinstance(outcome, host_process.Outcome_Trapped):
+            return -6
+        if isinstance(outcome, host_process.Outcome_Killed):
+            return -(self._asked or 9)
+        if isinstance(outcome, host_process.Outcome_Limit):
+            return -9
+        return 1
+
+    def _end(self, signal):
+        if self.returncode is None:
+            self._asked = self._asked or signal
+            self._child.kill()
+
+    def terminate(self):
+        self._end(15)
+
+    def kill(self):
+        self._end(9)
+
+    def interrupt(self):
+        self._end(2)
+
+    def close(self):
+        pass
+
+
+def _told(error):
+    return type(error).__name__.removeprefix("Error_") + (f" ({error.value})" if hasattr(error, "value") else "")
+
+
+class Event:
+    def __init__(self, *, ctx):
+        self._object = Object.made("event", objects.Kind_Event())
+
+    def __getstate__(self):
+        _assert_spawning(self)
+        return {"_object": self._object}
+
+    def is_set(self):
+        return self._object.handle.is_set()
+
+    def set(self):
+        self._object.handle.set()
+
+    def clear(self):
+        self._object.handle.clear()
+
+    def wait(self, timeout=None):
+        return wait(self.is_set, self._object.handle.wait, timeout)
+
+    def __repr__(self):
+        return f"<{type(self).__qualname__} at {id(self):#x} {'set' if self.is_set() else 'unset'}>"
+
+
+class Condition:
+    def __init__(self, lock=None, *, ctx):
+        self._lock = lock or ctx.RLock()
+        if getattr(self._lock._semlock, "kind", SEMAPHORE) == SEMAPHORE:
+            raise TypeError("a Condition takes a Lock or an RLock: who holds a semaphore is not known")
+        self._object = Object.made("condition", objects.Kind_Condition(self._lock._semlock.name))
+        self._methods()
+
+    def _methods(self):
+        self.acquire, self.release = self._lock.acquire, self._lock.release
+
+    def __getstate__(self):
+        _assert_spawning(self)
+        return (self._lock, self._object)
+
+    def __setstate__(self, state):
+        self._lock, self._object = state
+        self._methods()
+
+    def __enter__(self):
+        return self._lock.__enter__()
+
+    def __exit__(self, *args):
+        return self._lock.__exit__(*args)
+
+    def wait(self, timeout=None):
+        semlock = self._lock._semlock
+        assert semlock._is_mine(), "must acquire() condition before using wait()"
+        held, semlock._held = semlock._held, 0
+        try:
+            return self._object.handle.wait(lk_host.nanoseconds(timeout)).notified
+        except Err as error:
+            if isinstance(error.value, errors.Error_TimedOut):
+                return False
+            raise
+        finally:
+            semlock._held, semlock._holder = held, lk_threads.get_ident()
+
+    def notify(self, n=1):
+        assert self._lock._semlock._is_mine(), "lock is not owned"
+        if n > 0:
+            self._object.handle.notify(n)
+
+    def notify_all(self):
+        assert self._lock._semlock._is_mine(), "lock is not owned"
+        self._object.handle.notify_all()
+
+    def wait_for(self, predicate, timeout=None):
+        result = predicate()
+        end = None if timeout is None else time.monotonic() + timeout
+        while not result:
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            self.wait(left)
+            result = predicate()
+        return result
+
+    def __repr__(self):
+        return f"<Condition({self._lock}, {self._object.handle.waiting()})>"
+
+
+class Barrier:
+    """Two barriers of the host: at the second, all wait for the one that has the action to do."""
+
+    def __init__(self, parties, action=None, timeout=None, *, ctx):
+        if parties < 1:
+            raise ValueError("parties must be > 0")
+        self._action, self._timeout, self.parties = action, timeout, parties
+        self._first = Object.made("barrier", objects.Kind_Barrier(parties))
+        self._second = Object.made("barrier", objects.Kind_Barrier(parties)) if action else None
+
+    def __getstate__(self):
+        _assert_spawning(self)
+        return self.__dict__
+
+    def wait(self, timeout=None):
+        from threading import BrokenBarrierError
+
+        limit = lk_host.nanoseconds(self._timeout if timeout is None else timeout)
+        try:
+            index = self._first.handle.wait(limit)
+            if self._second is not None:
+                if index == self.parties - 1:
+                    try:
+                        self._action()
+                    except BaseException:
+                        self.abort()
+                        raise
+                self._second.handle.wait(limit)
+        except Err as error:
+            if isinstance(error.value, (errors.Error_Broken, errors.Error_TimedOut)):
+                raise BrokenBarrierError from None
+            raise
+        return index
+
+    def reset(self):
+        for each in (self._first, self._second):
+            if each is not None:
+                each.handle.reset()
+
+    def abort(self):
+        for each in (self._first, self._second):
+            if each is not None:
+                each.handle.abort()
+
+    @property
+    def n_waiting(self):
+        return self._first.handle.waiting()
+
+    @property
+    def broken(self):
+        return any(each is not None and each.handle.broken() is not None for each in (self._first, self._second))
+
+    def __repr__(self):
+        if self.broken:
+            return f"<{type(self).__qualname__} at {id(self):#x}: broken>"
+        return f"<{type(self).__qualname__} at {id(self):#x}: waiters={self.n_waiting}/{self.parties}>"
+
+
+#: How much a queue holds in the host, so that one of a program cannot fill the memory of all.
+QUEUE_BYTES = 16 << 20
+QUEUE_ITEMS = 2**31 - 1
+
+
+class Queue:
+    def __init__(self, maxsize=0, *, ctx):
+        self._maxsize = maxsize if maxsize > 0 else 0
+        room = objects.Room(self._maxsize or QUEUE_ITEMS, QUEUE_BYTES, None)
+        self._object = Object.made("queue", objects.Kind_Queue(room))
+        self._closed = False
+
+    def __getstate__(self):
+        _assert_spawning(self)
+        return {**self.__dict__, "_closed": False}
+
+    def _open(self):
+        if self._closed:
+            raise ValueError(f"Queue {self!r} is closed")
+        return self._object.handle
+
+    def put(self, obj, block=True, timeout=None):
+        from multiprocessing.reduction import ForkingPickler
+
+        handle, item = self._open(), bytes(ForkingPickler.dumps(obj))
+        try:
+            came = wait(lambda: handle.try_put(item), lambda limit: handle.put(item, limit), timeout if block else 0)
+        except Err as error:
+            if isinstance(error.value, errors.Error_Limit):
+                raise OverflowError(f"an item of {len(item)} bytes is larger than a queue holds ({QUEUE_BYTES})") from None
+            raise
+        if not came:
+            raise _queue.Full
+
+    def get(self, block=True, timeout=None):
+        handle, got = self._open(), []
+
+        def look():
+            item = handle.try_get()
+            if item is not None:
+                got.append(item)
+            return item is not None
+
+        if not wait(look, lambda limit: got.append(handle.get(limit)), timeout if block else 0):
+            raise _queue.Empty
+        return pickle.loads(got[-1].bytes)
+
+    def put_nowait(self, obj):
+        return self.put(obj, False)
+
+    def get_nowait(self):
+        return self.get(False)
+
+    def qsize(self):
+        return self._object.handle.length()
+
+    def empty(self):
+        return self.qsize() == 0
+
+    def full(self):
+        return bool(self._maxsize) and self.qsize() >= self._maxsize
+
+    def close(self):
+        self._closed = True
+
+    def join_thread(self):
+        assert self._closed, f"Queue {self!r} not closed"
+
+    def cancel_join_thread(self):
+        pass
+
+
+class SimpleQueue(Queue):
+    def __init__(self, *, ctx):
+        super().__init__(ctx=ctx)
+
+    def put(self, obj):
+        super().put(obj)
+
+    def get(self):
+        return super().get()
+
+    def empty(self):
+        self._open()
+        return self.qsize() == 0
+
+
+class JoinableQueue(Queue):
+    def task_done(self):
+        try:
+            self._object.handle.task_done(0)
+        except Err as error:
+            if isinstance(error.value, errors.Error_OverRelease):
+                raise ValueError("task_done() called too many times") from None
+            raise
+
+    def join(self):
+        handle = self._object.handle
+        wait(lambda: handle.unfinished() == 0, handle.join, None)
+
+
+def _assert_spawning(obj):
+    from multiprocessing import context
+
+    context.assert_spawning(obj)
+
+
+def install():
+    module("_multiprocessing", SemLock=SemLock, sem_unlink=nothing, flags={})
+    import multiprocessing
+    from multiprocessing import context, process
+
+    os.getpid = pid
+    os.getppid = lambda: lk_host.identity().parent or 0
+    module(
+        "multiprocessing.resource_tracker",
+        register=nothing,
+        unregister=nothing,
+        ensure_running=nothing,
+        getfd=lambda: 0,
+        _resource_tracker=None,
+    )
+    module("multiprocessing.popen_spawn_posix", Popen=Popen)
+    for method in ("fork", "forkserver"):
+        context._concrete_contexts[method] = context._concrete_contexts["spawn"]
+
+    from multiprocessing import synchronize
+
+    def lock_init(self, *, ctx):
+        synchronize.SemLock.__init__(self, MUTEX, 1, 1, ctx=ctx)
+
+    synchronize.SemLock._make_name = staticmethod(lambda: "")
+    synchronize.Lock.__init__ = lock_init
+    synchronize.Condition, synchronize.Event, synchronize.Barrier = Condition, Event, Barrier
+
+    import lk_shared
+
+    lk_shared.install()
+    from multiprocessing import queues
+
+    queues.Queue, queues.SimpleQueue, queues.JoinableQueue = Queue, SimpleQueue, JoinableQueue
+    import lk_pool
+
+    lk_pool.install()

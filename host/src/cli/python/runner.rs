@@ -1,0 +1,114 @@
+//! The runner itself: a component with CPython in it, built the first time that it is needed, and kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use lockkeeper::os_lock::OsLock;
+
+use super::super::output::complain;
+use super::sources::SOURCES;
+
+/// What builds it, which has CPython 3.14 in it.
+const BUILDER: &str = "componentize-py==0.25.1";
+
+/// The world of `guest/python/wit`.
+const WORLD: &str = "lockkeeper:python/runner@0.1.0";
+
+/// The runner, built if it is not in the cache yet.
+pub(in super::super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
+    let home = cache.join("python");
+    let component = home.join(format!("runner-{}.wasm", key()));
+    if component.exists() {
+        return Ok(component);
+    }
+    fs::create_dir_all(&home).with_context(|| format!("the cache directory {} cannot be used", home.display()))?;
+    // Two commands at a time build one: the second one waits, and finds it.
+    let lock = home.join("building.lock");
+    let _alone =
+        OsLock::exclusive(&lock, "building the Python runner").context("nobody can build the Python runner")?;
+    if !component.exists() {
+        build(&home, &component)?;
+    }
+    Ok(component)
+}
+
+/// Another command has other sources, and another runner.
+fn key() -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(BUILDER.as_bytes());
+    for (path, text) in SOURCES {
+        hasher.update(path.as_bytes()).update(&[0]).update(text.as_bytes()).update(&[0]);
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
+fn build(home: &Path, component: &Path) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    complain(format_args!(
+        "python: building the runner, once for this version of the command: a minute, and some 100 MB from PyPI"
+    ));
+    let builder = installed(home)?;
+    let work = tempfile::tempdir_in(home).context("there is no place to build the Python runner in")?;
+    for (path, text) in SOURCES {
+        let path = work.path().join(path);
+        fs::create_dir_all(path.parent().context("a source lies in a directory")?)?;
+        fs::write(path, text)?;
+    }
+    let made = work.path().join("runner.wasm");
+    let mut command = Command::new(builder);
+    command.current_dir(work.path());
+    command.args([
+        "-d",
+        "wit",
+        "-d",
+        "guest/python/wit",
+        "-w",
+        WORLD,
+        "componentize",
+        "app",
+        "-p",
+        "guest/python/runner",
+    ]);
+    command.arg("-o").arg(&made);
+    run(&mut command, "building the Python runner")?;
+    fs::rename(made, component).context("the Python runner cannot be put into the cache")?;
+    complain(format_args!(
+        "python: the runner is built ({:.0} s); it starts in milliseconds from now on",
+        begun.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// The builder, in a virtual environment of its own: what else is installed does not get into the runner.
+fn installed(home: &Path) -> anyhow::Result<PathBuf> {
+    let environment = home.join(BUILDER.replace("==", "-"));
+    let builder = environment.join("bin/componentize-py");
+    if builder.exists() {
+        return Ok(builder);
+    }
+    complain(format_args!("python: installing {BUILDER}"));
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(&environment);
+    run(&mut venv, "making a virtual environment").context(
+        "Python programs need python3 with its module venv once, to build what runs them (on Debian: python3-venv)",
+    )?;
+    let mut pip = Command::new(environment.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", BUILDER]);
+    run(&mut pip, "installing from PyPI")?;
+    Ok(builder)
+}
+
+/// What it prints is shown if it fails.
+fn run(command: &mut Command, what: &str) -> anyhow::Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("{what}: {program} cannot be started"))?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        bail!("{what} failed ({}):\n{}", output.status, String::from_utf8_lossy(&said).trim_end());
+    }
+    Ok(())
+}

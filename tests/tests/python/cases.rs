@@ -1,0 +1,163 @@
+//! The programs by name, and what is told where one goes wrong.
+
+use std::fs;
+
+use crate::support::{NOTHING, as_guest, lockkeeper, ours, same, text};
+
+#[test]
+fn a_counter_under_a_lock_counts_every_increment_of_four_processes() {
+    same("counter", &[]);
+}
+
+#[test]
+fn five_threads_that_add_one_under_a_lock_make_five() {
+    same("threads", &[]);
+}
+
+#[test]
+fn locks_and_semaphores_answer_and_raise_as_in_cpython() {
+    same("locks", &[]);
+}
+
+#[test]
+fn values_and_arrays_hold_read_and_wrap_as_in_cpython() {
+    same("shared", &[]);
+}
+
+#[test]
+fn conditions_and_events_wake_whoever_waits() {
+    same("condition", &[]);
+}
+
+#[test]
+fn a_barrier_gives_each_its_index_and_runs_its_action_once() {
+    same("barrier", &[]);
+}
+
+#[test]
+fn a_joinable_queue_is_joined_once_all_is_done() {
+    same("joinable_queue", &[]);
+}
+
+#[test]
+fn a_pool_maps_a_function_over_a_text() {
+    same("pool", &[]);
+}
+
+#[test]
+fn processes_start_processes_and_subclasses_run() {
+    same("nested", &[]);
+}
+
+#[test]
+fn exit_codes_and_refusals_are_those_of_cpython() {
+    same("exits", &[]);
+}
+
+#[test]
+fn the_exit_code_of_a_program_is_its_own() {
+    same("failing", &["a", "b"]);
+}
+
+#[test]
+fn eight_clients_lose_and_tear_no_row_of_a_csv() {
+    same("results", &["{dir}"]);
+}
+
+#[test]
+fn who_dies_while_holding_or_waiting_hangs_nobody() {
+    ours("died");
+}
+
+#[test]
+fn what_cannot_be_is_an_error_and_no_hang() {
+    ours("clear_errors");
+}
+
+#[test]
+fn a_traceback_shows_the_program_and_not_its_runner() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = dir.path().join("broken.py");
+    fs::write(&program, "def f():\n    raise ValueError('no')\n\nf()\n").expect("a file");
+    let guest = as_guest(&program, dir.path(), NOTHING);
+    let said = text(&guest.stderr);
+    assert_eq!(guest.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("Traceback (most recent call last):\n  File \""), "{said}");
+    assert!(said.contains("broken.py\", line 2, in f\n    raise ValueError('no')\n"), "{said}");
+    assert!(said.contains("ValueError: no\n") && !said.contains("lk_boot"), "{said}");
+}
+
+#[test]
+fn deep_recursion_is_an_exception_and_not_the_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = dir.path().join("deep.py");
+    let source = "def f(n):\n    return f(n + 1)\ntry:\n    f(0)\nexcept RecursionError:\n    print('calls')\nx = []\n\
+                  for _ in range(100_000):\n    x = [x]\ntry:\n    repr(x)\nexcept RecursionError:\n    print('repr')\n";
+    fs::write(&program, source).expect("a file");
+    let guest = as_guest(&program, dir.path(), NOTHING);
+    assert_eq!(text(&guest.stdout), "calls\nrepr\n", "{}", text(&guest.stderr));
+}
+
+#[test]
+fn a_program_writes_only_where_it_was_granted_that() {
+    let (granted, own) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let program = own.path().join("writes.py");
+    let source = "import sys, tempfile\nfor path in sys.argv[1:]:\n    try:\n        open(path, 'w').write('x')\n        \
+                  print('written')\n    except PermissionError:\n        print('refused')\n\
+                  print(tempfile.NamedTemporaryFile().name.startswith('/tmp/'))\n";
+    fs::write(&program, source).expect("a file");
+    let paths = [granted.path().join("a"), own.path().join("b")].map(|path| path.to_str().expect("text").to_owned());
+    let guest = as_guest(&program, granted.path(), &[&paths[0], &paths[1]]);
+    assert_eq!(text(&guest.stdout), "written\nrefused\nTrue\n", "{}", text(&guest.stderr));
+    assert!(granted.path().join("a").exists() && !own.path().join("b").exists());
+}
+
+#[test]
+fn modules_beside_the_program_and_on_its_path_are_found() {
+    let (own, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    fs::write(own.path().join("beside.py"), "NAME = 'beside'\n").expect("a file");
+    fs::write(other.path().join("elsewhere.py"), "NAME = 'elsewhere'\n").expect("a file");
+    let program = own.path().join("imports.py");
+    let source = "import beside, elsewhere, xml.dom.minidom\nimport multiprocessing as mp\ndef child():\n    import elsewhere\n    \
+                  print(elsewhere.NAME)\nif __name__ == '__main__':\n    print(beside.NAME, elsewhere.NAME)\n    \
+                  p = mp.Process(target=child)\n    p.start()\n    p.join()\n";
+    fs::write(&program, source).expect("a file");
+    let mut run = lockkeeper();
+    let guest =
+        run.arg("run").arg("--python-path").arg(other.path()).arg(&program).output().expect("the command starts");
+    assert_eq!(text(&guest.stdout), "beside elsewhere\nelsewhere\n", "{}", text(&guest.stderr));
+}
+
+#[test]
+fn a_runaway_program_meets_its_time_limit_wherever_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (name, body) in [
+        ("spins", "while True:\n    pass\n"),
+        ("sleeps", "import time\ntime.sleep(1000)\n"),
+        ("waits", "import multiprocessing as mp\nmp.Event().wait()\n"),
+    ] {
+        let program = dir.path().join(format!("{name}.py"));
+        fs::write(&program, body).expect("a file");
+        let mut run = lockkeeper();
+        let guest = run.args(["run", "--timeout", "500ms"]).arg(&program).output().expect("the command starts");
+        assert_eq!(guest.status.code(), Some(124), "{name}: {}", text(&guest.stderr));
+    }
+}
+
+#[test]
+fn wrong_use_is_told_with_what_to_do() {
+    let run = |args: &[&str]| {
+        let output = lockkeeper().args(args).output().expect("the command starts");
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, said) = run(&["run", "missing.py"]);
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(2), "error: there is no program missing.py: No such file or directory (os error 2)\n")
+    );
+    let (code, said) = run(&["run", "--python-path", "/nowhere", "missing.wasm"]);
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(2), "error: --python-path goes with a Python program; missing.wasm is none\n")
+    );
+}

@@ -1,0 +1,4 @@
+import sys
+
+print("before", sys.argv[1:])
+sys.exit(200)
