@@ -45,6 +45,7 @@ _kinds = {
     "barrier": barrier.Barrier,
     "queue": queue.Queue,
     "array": value.Array,
+    "value": value.Value,
 }
 
 #: Whatever this process was given or has made, and what it gives its children.

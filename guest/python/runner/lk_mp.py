@@ -518,6 +518,10 @@ def install():
     from multiprocessing import queues
 
     queues.Queue, queues.SimpleQueue, queues.JoinableQueue = Queue, SimpleQueue, JoinableQueue
+    import lk_executors
+    import lk_manager
     import lk_pool
 
     lk_pool.install()
+    lk_executors.install()
+    lk_manager.install()

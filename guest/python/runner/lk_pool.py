@@ -135,6 +135,7 @@ class Pool:
     def _pump(self, timeout):
         """Takes one result if it comes in time, and looks after the workers."""
         end = None if timeout is None else time.monotonic() + timeout
+        before = len(self._done)
         while True:
             left = _LOOK if end is None else min(_LOOK, max(0, end - time.monotonic()))
             try:
@@ -142,7 +143,9 @@ class Pool:
                 self._done[key] = (well, found)
                 break
             except _queue.Empty:
-                if self._replace_the_dead() or (end is not None and time.monotonic() >= end):
+                # Another thread of this process, which ran meanwhile, may have taken it.
+                came = self._replace_the_dead() or len(self._done) != before
+                if came or (end is not None and time.monotonic() >= end):
                     break
         for waiting in [each for each in self._open if each._look()]:
             self._open.remove(waiting)

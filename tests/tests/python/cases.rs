@@ -45,6 +45,21 @@ fn a_pool_maps_a_function_over_a_text() {
 }
 
 #[test]
+fn executors_of_processes_and_threads_give_their_results() {
+    same("executors", &[]);
+}
+
+#[test]
+fn a_manager_shares_lists_dicts_and_namespaces() {
+    same("manager", &[]);
+}
+
+#[test]
+fn a_worker_that_dies_breaks_its_executor() {
+    ours("broken_pool");
+}
+
+#[test]
 fn processes_start_processes_and_subclasses_run() {
     same("nested", &[]);
 }

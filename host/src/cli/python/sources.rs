@@ -10,8 +10,10 @@ macro_rules! sources {
 pub(super) const SOURCES: &[(&str, &str)] = sources![
     "guest/python/runner/app.py",
     "guest/python/runner/lk_boot.py",
+    "guest/python/runner/lk_executors.py",
     "guest/python/runner/lk_host.py",
     "guest/python/runner/lk_library.py",
+    "guest/python/runner/lk_manager.py",
     "guest/python/runner/lk_mp.py",
     "guest/python/runner/lk_pool.py",
     "guest/python/runner/lk_shared.py",

@@ -1,0 +1,141 @@
+"""`concurrent.futures`: what is submitted to threads runs when somebody waits; what is submitted to processes, in a pool."""
+
+import os
+import threading
+from concurrent.futures import _base
+
+import lk_pool
+
+
+class ThreadPoolExecutor(_base.Executor):
+    def __init__(self, max_workers=None, thread_name_prefix="", initializer=None, initargs=(), **kwargs):
+        if max_workers is not None and max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self._max_workers = max_workers or min(32, (os.cpu_count() or 1) + 4)
+        self._prefix = thread_name_prefix or "ThreadPoolExecutor"
+        self._initializer, self._initargs = initializer, initargs
+        self._threads, self._down = [], False
+
+    def submit(self, fn, /, *args, **kwargs):
+        if self._down:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if self._initializer is not None:
+            initializer, self._initializer = self._initializer, None
+            initializer(*self._initargs)
+        future = _base.Future()
+
+        def body():
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        name = f"{self._prefix}_{len(self._threads) % self._max_workers}"
+        thread = threading.Thread(target=body, name=name)
+        self._threads.append((thread, future))
+        thread.start()
+        return future
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        self._down = True
+        if cancel_futures:
+            for _, future in self._threads:
+                future.cancel()
+        if wait:
+            for thread, _ in self._threads:
+                thread.join()
+            self._threads.clear()
+
+
+class ProcessPoolExecutor(_base.Executor):
+    def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=(), *, max_tasks_per_child=None):
+        import multiprocessing
+
+        if max_workers is not None and max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        self._context = mp_context or multiprocessing.get_context()
+        self._arguments = (max_workers, initializer, initargs, max_tasks_per_child, self._context)
+        self._pool, self._waiting, self._down, self._broken = None, {}, False, None
+
+    def submit(self, fn, /, *args, **kwargs):
+        from concurrent.futures.process import BrokenProcessPool
+
+        if self._broken:
+            raise BrokenProcessPool(self._broken)
+        if self._down:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if self._pool is None:
+            self._pool = lk_pool.Pool(*self._arguments)
+        future = _base.Future()
+        future.set_running_or_notify_cancel()
+        try:
+            result = self._pool.apply_async(fn, args, kwargs)
+        except Exception as error:
+            # What cannot be pickled is told where the result is asked for.
+            future.set_exception(error)
+            return future
+        if not self._waiting:
+            threading.Thread(target=self._gather, daemon=True).start()
+        self._waiting[future] = result
+        return future
+
+    def _gather(self):
+        """The body that runs when somebody waits: it lets the next result come, and is there again for those after it."""
+        while self._waiting:
+            ready = [(future, result) for future, result in self._waiting.items() if result._look()]
+            for future, result in ready:
+                del self._waiting[future]
+                self._tell(future, result)
+            if ready:
+                break
+            self._pool._pump(None)
+        if self._waiting:
+            threading.Thread(target=self._gather, daemon=True).start()
+
+    def _tell(self, future, result):
+        from concurrent.futures.process import BrokenProcessPool
+
+        try:
+            future.set_result(result.get())
+        except lk_pool.WorkerLost:
+            self._broken = "A process in the process pool was terminated abruptly while the future was running or pending."
+            for each in [future, *self._waiting]:
+                each.set_exception(BrokenProcessPool(self._broken))
+            self._waiting.clear()
+            self._pool.terminate()
+        except BaseException as error:
+            future.set_exception(error)
+
+    def map(self, fn, *iterables, timeout=None, chunksize=1, **kwargs):
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        return super().map(fn, *iterables, timeout=timeout, **kwargs)
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        self._down = True
+        if self._pool is None:
+            return
+        while wait and self._waiting and not self._broken:
+            self._gather()
+        if wait and not self._broken:
+            self._pool.close()
+            self._pool.join()
+        else:
+            self._pool.terminate()
+
+
+def install():
+    import concurrent.futures
+    import concurrent.futures.process
+    import concurrent.futures.thread
+
+    concurrent.futures.thread.ThreadPoolExecutor = concurrent.futures.ThreadPoolExecutor = ThreadPoolExecutor
+    concurrent.futures.process.ProcessPoolExecutor = concurrent.futures.ProcessPoolExecutor = ProcessPoolExecutor

@@ -1,0 +1,41 @@
+import multiprocessing as mp
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
+
+
+def cube(x):
+    return x**3
+
+
+def fails(x):
+    raise ValueError(f"not {x}")
+
+
+if __name__ == "__main__":
+    mp.set_start_method("spawn")
+    with ProcessPoolExecutor(max_workers=2) as executor:
+        print(list(executor.map(cube, range(6))))
+        futures = [executor.submit(cube, x) for x in (4, 5, 6)]
+        print(sorted(future.result() for future in as_completed(futures, timeout=60)))
+        print(len(wait([executor.submit(cube, 1)]).done), executor.submit(pow, 2, 8).result(60))
+        failed = executor.submit(fails, 3)
+        print(repr(failed.exception(60)))
+        print(executor.submit(cube, 2).done() in (True, False))
+    try:
+        executor.submit(cube, 1)
+    except RuntimeError as error:
+        print(error)
+    lock, seen = threading.Lock(), []
+
+    def note(x):
+        with lock:
+            seen.append(x)
+        return x * 2
+
+    with ThreadPoolExecutor(max_workers=3) as threads:
+        print(list(threads.map(note, range(5))), threads.submit(note, 9).result())
+    print(sorted(seen))
+    try:
+        ThreadPoolExecutor(0)
+    except ValueError as error:
+        print(error)
