@@ -1,6 +1,7 @@
 """From the first instruction of a process to its last: a program as `__main__`, or a child of one."""
 
 import atexit
+import builtins
 import io
 import os
 import random
@@ -55,7 +56,7 @@ def _program():
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     module = types.ModuleType("__main__")
     module.__file__ = path
-    module.__builtins__ = __builtins__
+    module.__builtins__ = builtins
     module.__spec__ = None
     sys.modules["__main__"] = module
 
@@ -120,9 +121,9 @@ def _finish(status):
         traceback.print_exc()
         status = status or 1
     try:
-        # Children that nobody joined are joined here, and daemons ended.
-        util._exit_function()
+        # Those of the program come first, as they came last; then children that nobody joined are, and daemons ended.
         atexit._run_exitfuncs()
+        util._exit_function()
     except BaseException:
         traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):

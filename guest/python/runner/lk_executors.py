@@ -53,6 +53,19 @@ class ThreadPoolExecutor(_base.Executor):
             self._threads.clear()
 
 
+class Future(_base.Future):
+    """One of which somebody asks again and again whether it is done, and which is looked for by that."""
+
+    def __init__(self, look):
+        super().__init__()
+        self._look = look
+
+    def done(self):
+        if not super().done():
+            self._look()
+        return super().done()
+
+
 class ProcessPoolExecutor(_base.Executor):
     def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=(), *, max_tasks_per_child=None):
         import multiprocessing
@@ -63,7 +76,7 @@ class ProcessPoolExecutor(_base.Executor):
             raise TypeError("initializer must be a callable")
         self._context = mp_context or multiprocessing.get_context()
         self._arguments = (max_workers, initializer, initargs, max_tasks_per_child, self._context)
-        self._pool, self._waiting, self._down, self._broken = None, {}, False, None
+        self._pool, self._waiting, self._down, self._broken, self._gathering = None, {}, False, None, False
 
     def submit(self, fn, /, *args, **kwargs):
         from concurrent.futures.process import BrokenProcessPool
@@ -74,7 +87,7 @@ class ProcessPoolExecutor(_base.Executor):
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._pool is None:
             self._pool = lk_pool.Pool(*self._arguments)
-        future = _base.Future()
+        future = Future(self._gather)
         future.set_running_or_notify_cancel()
         try:
             result = self._pool.apply_async(fn, args, kwargs)
@@ -82,22 +95,23 @@ class ProcessPoolExecutor(_base.Executor):
             # What cannot be pickled is told where the result is asked for.
             future.set_exception(error)
             return future
-        if not self._waiting:
-            threading.Thread(target=self._gather, daemon=True).start()
         self._waiting[future] = result
+        self._gather_later()
         return future
 
     def _gather(self):
-        """The body that runs when somebody waits: it lets the next result come, and is there again for those after it."""
-        while self._waiting:
-            ready = [(future, result) for future, result in self._waiting.items() if result._look()]
-            for future, result in ready:
-                del self._waiting[future]
+        """The body that runs when somebody waits: it looks for results for a moment, and is there again for those after it."""
+        self._gathering = False
+        if self._waiting and not any(result._look() for result in self._waiting.values()):
+            self._pool._pump(lk_pool._LOOK)
+        for future, result in list(self._waiting.items()):
+            if result._look() and self._waiting.pop(future, None) is not None:
                 self._tell(future, result)
-            if ready:
-                break
-            self._pool._pump(None)
-        if self._waiting:
+        self._gather_later()
+
+    def _gather_later(self):
+        if self._waiting and not self._gathering:
+            self._gathering = True
             threading.Thread(target=self._gather, daemon=True).start()
 
     def _tell(self, future, result):
@@ -107,9 +121,9 @@ class ProcessPoolExecutor(_base.Executor):
             future.set_result(result.get())
         except lk_pool.WorkerLost:
             self._broken = "A process in the process pool was terminated abruptly while the future was running or pending."
-            for each in [future, *self._waiting]:
+            waiting, self._waiting = [future, *self._waiting], {}
+            for each in waiting:
                 each.set_exception(BrokenProcessPool(self._broken))
-            self._waiting.clear()
             self._pool.terminate()
         except BaseException as error:
             future.set_exception(error)
@@ -123,13 +137,14 @@ class ProcessPoolExecutor(_base.Executor):
         self._down = True
         if self._pool is None:
             return
+        if self._broken:
+            self._pool.terminate()
+            return
         while wait and self._waiting and not self._broken:
             self._gather()
-        if wait and not self._broken:
-            self._pool.close()
+        self._pool.close()
+        if wait:
             self._pool.join()
-        else:
-            self._pool.terminate()
 
 
 def install():

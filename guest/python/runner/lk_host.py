@@ -53,37 +53,67 @@ known = {}
 
 
 class Object:
-    """An object of the host, which is opened when it is first used: so it may be made while the component is built."""
+    """An object of the host, opened when it is first used. It is forgotten with the last that stands for it here."""
 
-    def __init__(self, kind, id=None, make=None):
-        self.kind, self.id, self._make, self._handle = kind, id, make, None
-        if id is not None:
-            known[id] = known.get(id, 0) + 1
+    def __init__(self, kind, id, kept=False, is_mine=True):
+        self.kind, self.id, self.kept, self._handle, self._counts = kind, id, kept, None, False
+        if is_mine:
+            self._count()
 
     @classmethod
-    def made(cls, kind, what):
-        return cls(kind, objects.make(what))
+    def made(cls, kind, what, kept=False):
+        try:
+            return cls(kind, objects.make(what), kept)
+        except Err as error:
+            raise OSError(28, f"the host makes no more of these: {told(error.value)}") from None
+
+    def _count(self):
+        """It is a right of this process from here on, which its children are given."""
+        if not self._counts:
+            self._counts = True
+            known[self.id] = known.get(self.id, 0) + 1
 
     @property
     def handle(self):
         if self._handle is None:
-            self._handle = _kinds[self.kind].open(self.id)
+            try:
+                self._handle = _kinds[self.kind].open(self.id)
+            except Err as error:
+                if isinstance(error.value, types.Error_Denied):
+                    raise RuntimeError(
+                        "this process was not given that object: it was made after the process was started; make it before"
+                    ) from None
+                raise OSError(24, f"the host opens no more of these: {told(error.value)}") from None
+            self._count()
         return self._handle
 
     def __reduce__(self):
-        return (Object, (self.kind, self.id))
+        return (_unpickled, (self.kind, self.id, self.kept))
 
     def __del__(self, known=known, forget=objects.forget):
+        if not getattr(self, "_counts", False) or self.kept:
+            return
         count = known.get(self.id, 0)
         if count > 1:
             known[self.id] = count - 1
-        elif count == 1:
-            del known[self.id]
-            self._handle = None
-            try:
-                forget(self.id)
-            except Exception:
-                pass
+            return
+        known.pop(self.id, None)
+        self._handle = None
+        try:
+            forget(self.id)
+        except Exception:
+            pass
+
+
+def _unpickled(kind, id, kept):
+    """What a process is started with it was given; what comes to it later it may have been, or not."""
+    from multiprocessing import process as _process
+
+    return Object(kind, id, kept, is_mine=getattr(_process.current_process(), "_inheriting", False))
+
+
+def told(error):
+    return type(error).__name__.removeprefix("Error_") + (f" ({error.value})" if hasattr(error, "value") else "")
 
 
 def is_error(error, kind):
@@ -95,16 +125,19 @@ def wait(try_it, wait_for_it, timeout):
 
     Another thread of this process may be what it waits for, and there is one stack for all of them.
     """
-    if try_it():
-        return True
-    if timeout is not None and timeout <= 0:
-        return False
-    while lk_threads.run_one():
-        if try_it():
-            return True
     began = time.monotonic()
     try:
-        wait_for_it(nanoseconds(timeout))
+        if try_it():
+            return True
+        while timeout is None or time.monotonic() - began < timeout:
+            if not lk_threads.run_one():
+                break
+            if try_it():
+                return True
+        left = None if timeout is None else timeout - (time.monotonic() - began)
+        if left is not None and left <= 0:
+            return False
+        wait_for_it(nanoseconds(left))
         return True
     except Err as error:
         if isinstance(error.value, (types.Error_TimedOut, types.Error_Full, types.Error_Empty)):
@@ -118,6 +151,8 @@ def wait(try_it, wait_for_it, timeout):
         if isinstance(error.value, types.Error_Lost):
             # Told once; from here on it is as asking for the first time.
             return wait(try_it, wait_for_it, timeout)
+        if isinstance(error.value, types.Error_Cancelled):
+            raise OSError(4, "the host is ending this program") from None
         raise
 
 

@@ -6,6 +6,8 @@ right, and made for what is small.
 
 import pickle
 
+import lk_mp
+import lk_shared
 from componentize_py_types import Err
 from lk_host import Object
 from wit_world.imports import lockkeeper_runtime_types as errors
@@ -14,14 +16,19 @@ from wit_world.imports import objects, value
 #: How large one of these may be, pickled.
 CONTENT_BYTES = 1 << 20
 
+_TOO_LARGE = f"what a Manager keeps may have {CONTENT_BYTES} bytes, pickled"
+
 
 class Content:
     """Something that several processes read and change: one at a time."""
 
     def __init__(self, initial):
-        self._lock = Object.made("rlock", objects.Kind_Rlock())
+        # Kept, as it may be on its way to somebody while nobody here has it.
+        self._lock = Object.made("rlock", objects.Kind_Rlock(), kept=True)
         data = pickle.dumps(initial)
-        self._bytes = Object.made("value", objects.Kind_Bytes(objects.SomeBytes(data, max(CONTENT_BYTES, 2 * len(data)))))
+        if len(data) > CONTENT_BYTES:
+            raise OverflowError(_TOO_LARGE)
+        self._bytes = Object.made("value", objects.Kind_Bytes(objects.SomeBytes(data, CONTENT_BYTES)), kept=True)
 
     def read(self):
         return pickle.loads(self._bytes.handle.get().value)
@@ -37,7 +44,7 @@ class Content:
                 self._bytes.handle.set(value.Scalar_Bytes(data))
             except Err as error:
                 if isinstance(error.value, (errors.Error_OutOfRange, errors.Error_Limit)):
-                    raise OverflowError(f"what a Manager keeps may have {CONTENT_BYTES} bytes, pickled") from None
+                    raise OverflowError(_TOO_LARGE) from None
                 raise
             return result
         finally:
@@ -132,6 +139,50 @@ def _namespace(content):
     return made
 
 
+class SemLock:
+    """A lock, or a semaphore, that may be sent at any time."""
+
+    def __init__(self, kind, value, maximum):
+        self._semlock = lk_mp.SemLock(kind, value, maximum, "", False)
+        self._semlock.object.kept = True
+
+    def acquire(self, blocking=True, timeout=None):
+        return self._semlock.acquire(blocking, timeout)
+
+    def release(self):
+        self._semlock.release()
+
+    def locked(self):
+        return self._semlock._is_zero()
+
+    def __enter__(self):
+        self.acquire()
+        return True
+
+    def __exit__(self, *_):
+        self.release()
+
+    def __reduce__(self):
+        return (_semlock, (self._semlock.object, self._semlock.kind, self._semlock.maxvalue))
+
+
+def _semlock(made, kind, maximum):
+    self = SemLock.__new__(SemLock)
+    self._semlock = lk_mp.SemLock._rebuild(made, kind, maximum, made.id)
+    return self
+
+
+def _managed(obj):
+    """Something that may be sent at any time, with all objects in it."""
+    obj.__dict__["_managed"] = True
+    for part in vars(obj).values():
+        for each in (part, getattr(part, "_bytes", None)):
+            each = getattr(each, "object", each)
+            if isinstance(each, Object):
+                each.kept = True
+    return obj
+
+
 class SyncManager:
     """What `multiprocessing.Manager()` answers: there is nothing to start, and nothing to shut down."""
 
@@ -139,10 +190,40 @@ class SyncManager:
         import multiprocessing
 
         self._context = ctx or multiprocessing.get_context()
-        for name in (
-            "Lock RLock Semaphore BoundedSemaphore Condition Event Barrier Queue JoinableQueue Pool Value Array".split()
-        ):
-            setattr(self, name, getattr(self._context, name))
+        self.Pool = self._context.Pool
+
+    def Lock(self):
+        return SemLock(lk_mp.MUTEX, 1, 1)
+
+    def RLock(self):
+        return SemLock(lk_mp.RECURSIVE, 1, 1)
+
+    def Semaphore(self, value=1):
+        return SemLock(lk_mp.SEMAPHORE, value, lk_mp.SemLock.SEM_VALUE_MAX)
+
+    def BoundedSemaphore(self, value=1):
+        return SemLock(lk_mp.SEMAPHORE, value, value)
+
+    def Condition(self, lock=None):
+        return _managed(lk_mp.Condition(lock or self.RLock(), ctx=self._context))
+
+    def Event(self):
+        return _managed(lk_mp.Event(ctx=self._context))
+
+    def Barrier(self, parties, action=None, timeout=None):
+        return _managed(lk_mp.Barrier(parties, action, timeout, ctx=self._context))
+
+    def Queue(self, maxsize=0):
+        return _managed(lk_mp.Queue(maxsize, ctx=self._context))
+
+    def JoinableQueue(self, maxsize=0):
+        return _managed(lk_mp.JoinableQueue(maxsize, ctx=self._context))
+
+    def Value(self, typecode, *args):
+        return _managed(lk_shared.Value(typecode, *args, lock=self.RLock()))
+
+    def Array(self, typecode, sequence):
+        return _managed(lk_shared.Array(typecode, sequence, lock=self.RLock()))
 
     def list(self, *args):
         return ListProxy(*args)

@@ -159,7 +159,8 @@ class Popen:
             context.set_spawning_popen(None)
         environment = [
             *os.environ.items(),
-            ("LOCKKEEPER_PYTHON_PATH", ":".join(sys.path)),
+            # The rest comes with what it is prepared with.
+            ("LOCKKEEPER_PYTHON_PATH", ""),
             ("LOCKKEEPER_PYTHON_CWD", os.getcwd()),
         ]
         options = host_process.Options(
@@ -176,7 +177,7 @@ class Popen:
         try:
             self._child = host_process.Child.spawn("self", options)
         except Err as error:
-            raise OSError(11, f"the host starts no process: {_told(error.value)}") from None
+            raise OSError(11, f"the host starts no process: {lk_host.told(error.value)}") from None
         self.pid = self._child.pid()
         self.sentinel = self
 
@@ -198,6 +199,8 @@ class Popen:
 
             if wait(look, lambda limit: ended.append(self._child.join(limit)), timeout):
                 self.returncode = self._status(ended[-1])
+                # Its handle is one of a limited number.
+                self._child = None
         return self.returncode
 
     def _status(self, outcome):
@@ -229,17 +232,13 @@ class Popen:
         pass
 
 
-def _told(error):
-    return type(error).__name__.removeprefix("Error_") + (f" ({error.value})" if hasattr(error, "value") else "")
-
-
 class Event:
     def __init__(self, *, ctx):
         self._object = Object.made("event", objects.Kind_Event())
 
     def __getstate__(self):
         _assert_spawning(self)
-        return {"_object": self._object}
+        return self.__dict__
 
     def is_set(self):
         return self._object.handle.is_set()
@@ -270,10 +269,10 @@ class Condition:
 
     def __getstate__(self):
         _assert_spawning(self)
-        return (self._lock, self._object)
+        return (self._lock, self._object, getattr(self, "_managed", False))
 
     def __setstate__(self, state):
-        self._lock, self._object = state
+        self._lock, self._object, self._managed = state
         self._methods()
 
     def __enter__(self):
@@ -378,7 +377,7 @@ class Barrier:
 
 
 #: How much a queue holds in the host, so that one of a program cannot fill the memory of all.
-QUEUE_BYTES = 16 << 20
+QUEUE_BYTES = 64 << 20
 QUEUE_ITEMS = 2**31 - 1
 
 
@@ -449,6 +448,64 @@ class Queue:
         pass
 
 
+class Connection:
+    """One end of a pipe: what is sent through one queue comes out of the other."""
+
+    def __init__(self, receives, sends):
+        self._receives, self._sends, self._seen = receives, sends, []
+        self.closed, self.readable, self.writable = False, receives is not None, sends is not None
+
+    def __getstate__(self):
+        _assert_spawning(self)
+        return self.__dict__
+
+    def _check(self, end, what):
+        if self.closed:
+            raise OSError("handle is closed")
+        if end is None:
+            raise OSError(f"connection is {what}-only")
+        return end
+
+    def send(self, obj):
+        self._check(self._sends, "read").put(obj)
+
+    def recv(self):
+        receives = self._check(self._receives, "write")
+        return self._seen.pop(0) if self._seen else receives.get()
+
+    def send_bytes(self, buf, offset=0, size=None):
+        data = memoryview(buf).cast("B")
+        self.send(bytes(data[offset : None if size is None else offset + size]))
+
+    def recv_bytes(self, maxlength=None):
+        return self.recv()
+
+    def poll(self, timeout=0.0):
+        receives = self._check(self._receives, "write")
+        if not self._seen:
+            try:
+                self._seen.append(receives.get(True, timeout))
+            except _queue.Empty:
+                return False
+        return True
+
+    def close(self):
+        self.closed = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def Pipe(duplex=True):
+    from multiprocessing import get_context
+
+    there, back = Queue(ctx=get_context()), Queue(ctx=get_context())
+    return (Connection(back, there), Connection(there, back)) if duplex else (Connection(there, None), Connection(None, there))
+
+
 class SimpleQueue(Queue):
     def __init__(self, *, ctx):
         super().__init__(ctx=ctx)
@@ -481,7 +538,9 @@ class JoinableQueue(Queue):
 def _assert_spawning(obj):
     from multiprocessing import context
 
-    context.assert_spawning(obj)
+    # What a Manager makes may be sent at any time.
+    if not getattr(obj, "_managed", False):
+        context.assert_spawning(obj)
 
 
 def install():
@@ -518,6 +577,11 @@ def install():
     from multiprocessing import queues
 
     queues.Queue, queues.SimpleQueue, queues.JoinableQueue = Queue, SimpleQueue, JoinableQueue
+    from multiprocessing import connection
+
+    connection.Pipe, connection.Connection = Pipe, Connection
+    # `wasi:cli/exit` knows only well and not.
+    os._exit = lambda status: lk_host.exit(status & 0xFF)
     import lk_executors
     import lk_manager
     import lk_pool

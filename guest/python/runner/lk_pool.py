@@ -1,80 +1,148 @@
 """`multiprocessing.Pool` without threads: workers, a queue of tasks and one of results, which whoever waits empties.
 
-A worker that dies fails the task that it had, and is replaced. CPython loses the task, and its result never comes.
+The host hands a task on whose worker has died, and whoever gets it answers that it is lost. CPython loses it, and its result
+never comes.
 """
 
 import itertools
 import os
+import pickle
 import queue as _queue
 import time
 
+from componentize_py_types import Err
+from lk_host import Object, wait
+from wit_world.imports import objects
+
 TASK_LOST = "the process that had this task has died"
 
-
-def _work(tasks, results, begun, initializer, initargs, most):
-    from multiprocessing.pool import ExceptionWithTraceback
-
-    if initializer is not None:
-        initializer(*initargs)
-    for _ in itertools.count() if most is None else range(most):
-        task = tasks.get()
-        if task is None:
-            return
-        key, function, args, kwargs = task
-        begun.put((key, os.getpid()))
-        try:
-            result = (key, True, function(*args, **kwargs))
-        except Exception as error:
-            result = (key, False, ExceptionWithTraceback(error, error.__traceback__))
-        try:
-            results.put(result)
-        except Exception as error:
-            results.put((key, False, _unpicklable(result[2], error)))
-
-
-def _unpicklable(result, error):
-    from multiprocessing.pool import MaybeEncodingError
-
-    return MaybeEncodingError(error, result)
+#: How long a pool waits for a result before it looks whether a worker has died.
+_LOOK = 0.05
 
 
 class WorkerLost(RuntimeError):
     """The process that had the task died."""
 
 
+class Tasks:
+    """A queue whose items come again if the process dies that had one; a process has one at a time."""
+
+    def __init__(self):
+        from lk_mp import QUEUE_BYTES, QUEUE_ITEMS
+
+        self._object = Object.made("queue", objects.Kind_Queue(objects.Room(QUEUE_ITEMS, QUEUE_BYTES, 1)))
+
+    def try_put(self, item):
+        return self._object.handle.try_put(item)
+
+    def get(self):
+        got, handle = [], self._object.handle
+
+        def look():
+            item = handle.try_get()
+            if item is not None:
+                got.append(item)
+            return item is not None
+
+        wait(look, lambda limit: got.append(handle.get(limit)), None)
+        return got[-1]
+
+    def done(self, item):
+        self._object.handle.task_done(item.number)
+
+
+#: What tells a worker to end.
+_END = pickle.dumps((None, None))
+
+
+def _work(tasks, results, initializer, initargs, most):
+    if initializer is not None:
+        initializer(*initargs)
+    results.put(("ready", os.getpid()))
+    for _ in itertools.count() if most is None else range(most):
+        item = tasks.get()
+        key, task = pickle.loads(item.bytes)
+        if key is None:
+            tasks.done(item)
+            return
+        if item.returned:
+            results.put(("result", key, False, WorkerLost(TASK_LOST)))
+        else:
+            _answer(results, key, task)
+        tasks.done(item)
+
+
+def _answer(results, key, task):
+    from multiprocessing.pool import ExceptionWithTraceback, MaybeEncodingError
+
+    try:
+        function, args, kwargs = pickle.loads(task)
+        result = ("result", key, True, function(*args, **kwargs))
+    except Exception as error:
+        result = ("result", key, False, ExceptionWithTraceback(error, error.__traceback__))
+    try:
+        results.put(result)
+    except Exception as error:
+        results.put(("result", key, False, MaybeEncodingError(error, result[3])))
+
+
+def _each(function, items):
+    return [function(item) for item in items]
+
+
+def _each_star(function, items):
+    return [function(*item) for item in items]
+
+
 class AsyncResult:
-    def __init__(self, pool, keys, single, callback=None, error_callback=None):
-        self._pool, self._keys, self._single = pool, keys, single
-        self._callback, self._error_callback = callback, error_callback
-        self._told = False
-        pool._open.append(self)
+    """What one call of the pool comes to: the answers of its tasks, in their order."""
+
+    def __init__(self, pool, callback=None, error_callback=None, single=True):
+        self._pool, self._callback, self._error_callback = pool, callback, error_callback
+        self._single, self._parts, self._left, self._error = single, [], 0, None
+        self._all_asked = False
+
+    def _ask(self, function, args, kwargs={}):
+        self._parts.append(None)
+        self._left += 1
+        self._pool._put(self, len(self._parts) - 1, function, args, kwargs)
+
+    def _asked(self):
+        self._all_asked = True
+        if not self._left:
+            self._tell()
+        return self
+
+    def _came(self, place, well, found):
+        self._left -= 1
+        if well:
+            self._parts[place] = found
+        elif self._error is None:
+            self._error = found
+        if not self._left and self._all_asked:
+            self._tell()
+
+    def _tell(self):
+        if self._error is None and self._callback:
+            self._callback(self._value())
+        if self._error is not None and self._error_callback:
+            self._error_callback(self._error)
+
+    def _value(self):
+        return self._parts[0] if self._single else list(itertools.chain.from_iterable(self._parts))
 
     def _look(self):
-        """Whether all has come; tells the callbacks then, once."""
-        done = self._pool._done
-        if any(key not in done for key in self._keys):
-            return False
-        if not self._told:
-            self._told = True
-            failed = next((done[key][1] for key in self._keys if not done[key][0]), None)
-            if failed is None and self._callback:
-                self._callback(self._values())
-            if failed is not None and self._error_callback:
-                self._error_callback(failed)
-        return True
-
-    def _values(self):
-        found = [self._pool._done[key][1] for key in self._keys]
-        return found[0] if self._single else found
+        return self._all_asked and not self._left
 
     def ready(self):
-        self._pool._pump(0)
+        if not self._look():
+            self._pool._pump(0)
         return self._look()
 
     def successful(self):
         if not self.ready():
             raise ValueError(f"{self!r} not ready")
-        return all(self._pool._done[key][0] for key in self._keys)
+        return self._error is None
 
     def wait(self, timeout=None):
         end = None if timeout is None else time.monotonic() + timeout
@@ -82,7 +150,7 @@ class AsyncResult:
             left = None if end is None else end - time.monotonic()
             if left is not None and left <= 0:
                 return
-            self._pool._pump(left)
+            self._pool._pump(_LOOK if left is None else min(left, _LOOK))
 
     def get(self, timeout=None):
         import multiprocessing
@@ -90,15 +158,9 @@ class AsyncResult:
         self.wait(timeout)
         if not self._look():
             raise multiprocessing.TimeoutError
-        for key in self._keys:
-            well, found = self._pool._done[key]
-            if not well:
-                raise found
-        return self._values()
-
-
-#: How long a pool waits for a result before it looks whether a worker has died.
-_LOOK = 0.05
+        if self._error is not None:
+            raise self._error
+        return self._value()
 
 
 class Pool:
@@ -111,9 +173,9 @@ class Pool:
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         self._context = context
-        self._tasks, self._results, self._begun = context.Queue(), context.Queue(), context.Queue()
-        self._args = (self._tasks, self._results, self._begun, initializer, initargs, maxtasksperchild)
-        self._keys, self._done, self._running, self._open = itertools.count(), {}, {}, []
+        self._tasks, self._results = Tasks(), context.Queue()
+        self._args = (self._tasks, self._results, initializer, initargs, maxtasksperchild)
+        self._keys, self._open, self._ready = itertools.count(), {}, set()
         self._state = "RUN"
         self._workers = [self._worker() for _ in range(processes)]
 
@@ -127,84 +189,109 @@ class Pool:
         if self._state != "RUN":
             raise ValueError("Pool not running")
 
-    def _put(self, function, args, kwargs={}):
+    def _put(self, result, place, function, args, kwargs):
+        from multiprocessing.reduction import ForkingPickler
+
         key = next(self._keys)
-        self._tasks.put((key, function, args, kwargs))
-        return key
+        task = bytes(ForkingPickler.dumps((function, args, kwargs)))
+        item = pickle.dumps((key, task))
+        self._open[key] = (result, place)
+        try:
+            # As long as there is no room for it, results make some.
+            while not self._tasks.try_put(item):
+                self._pump(_LOOK)
+        except Err as error:
+            del self._open[key]
+            raise OverflowError(f"a task of {len(item)} bytes is larger than a queue holds") from error
 
     def _pump(self, timeout):
-        """Takes one result if it comes in time, and looks after the workers."""
-        end = None if timeout is None else time.monotonic() + timeout
-        before = len(self._done)
-        while True:
-            left = _LOOK if end is None else min(_LOOK, max(0, end - time.monotonic()))
-            try:
-                key, well, found = self._results.get(True, left)
-                self._done[key] = (well, found)
-                break
-            except _queue.Empty:
-                # Another thread of this process, which ran meanwhile, may have taken it.
-                came = self._replace_the_dead() or len(self._done) != before
-                if came or (end is not None and time.monotonic() >= end):
-                    break
-        for waiting in [each for each in self._open if each._look()]:
-            self._open.remove(waiting)
+        """Takes what results there are, waiting so long for the first, and looks after the workers."""
+        try:
+            message = self._results.get(timeout > 0, timeout)
+            while True:
+                self._take(message)
+                message = self._results.get(False)
+        except _queue.Empty:
+            self._replace_the_dead()
+
+    def _take(self, message):
+        if message[0] == "ready":
+            self._ready.add(message[1])
+            return
+        _, key, well, found = message
+        # It may come twice, if its worker died just after it had answered.
+        result, place = self._open.pop(key, (None, None))
+        if result is not None:
+            result._came(place, well, found)
 
     def _replace_the_dead(self):
-        """Whether a worker had died with a task, which has failed by that."""
-        while not self._begun.empty():
-            key, worker = self._begun.get()
-            self._running[worker] = key
-        lost = False
         for place, worker in enumerate(self._workers):
             if worker.is_alive():
                 continue
-            key = self._running.pop(worker.pid, None)
-            if worker.exitcode != 0 and key is not None and key not in self._done and self._results.empty():
-                self._done[key] = (False, WorkerLost(TASK_LOST))
-                lost = True
-            if self._state == "RUN":
+            if worker.pid not in self._ready and self._results.empty():
+                self._fail("a worker has died before it was ready: its initializer failed")
+                return
+            self._ready.discard(worker.pid)
+            # One that has done as many tasks as it may has not taken what tells it to end.
+            if self._state == "RUN" or (self._state == "CLOSE" and self._open):
                 self._workers[place] = self._worker()
-        return lost
+
+    def _fail(self, why):
+        """Nothing more will come."""
+        self._state = "TERMINATE"
+        for worker in self._workers:
+            worker.terminate()
+        waiting, self._open = list(self._open.values()), {}
+        for result, place in waiting:
+            result._came(place, False, WorkerLost(why))
+
+    def _chunks(self, iterable, chunksize):
+        items = list(iterable)
+        if chunksize is None:
+            chunksize, rest = divmod(len(items), len(self._workers) * 4)
+            chunksize += bool(rest)
+        return [items[at : at + chunksize] for at in range(0, len(items), max(chunksize, 1))]
+
+    def _mapped(self, each, func, iterable, chunksize, callback, error_callback):
+        self._check()
+        result = AsyncResult(self, callback, error_callback, single=False)
+        for chunk in self._chunks(iterable, chunksize):
+            result._ask(each, (func, chunk))
+        return result._asked()
 
     def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):
         self._check()
-        return AsyncResult(self, [self._put(func, args, kwds)], True, callback, error_callback)
+        result = AsyncResult(self, callback, error_callback)
+        result._ask(func, args, kwds)
+        return result._asked()
 
     def apply(self, func, args=(), kwds={}):
         return self.apply_async(func, args, kwds).get()
 
     def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
-        self._check()
-        return AsyncResult(self, [self._put(func, (item,)) for item in iterable], False, callback, error_callback)
+        return self._mapped(_each, func, iterable, chunksize, callback, error_callback)
 
     def map(self, func, iterable, chunksize=None):
-        return self.map_async(func, iterable).get()
+        return self.map_async(func, iterable, chunksize).get()
 
     def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
-        self._check()
-        return AsyncResult(self, [self._put(func, tuple(item)) for item in iterable], False, callback, error_callback)
+        return self._mapped(_each_star, func, iterable, chunksize, callback, error_callback)
 
     def starmap(self, func, iterable, chunksize=None):
-        return self.starmap_async(func, iterable).get()
+        return self.starmap_async(func, iterable, chunksize).get()
 
     def imap(self, func, iterable, chunksize=1):
-        self._check()
-        if chunksize < 1:
-            raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        return Results([AsyncResult(self, [self._put(func, (item,))], True) for item in iterable])
+        return Results(self, func, iterable, chunksize)
 
     def imap_unordered(self, func, iterable, chunksize=1):
-        self._check()
-        if chunksize < 1:
-            raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        return Unordered(self, [AsyncResult(self, [self._put(func, (item,))], True) for item in iterable])
+        return Unordered(self, func, iterable, chunksize)
 
     def close(self):
         if self._state == "RUN":
             self._state = "CLOSE"
             for _ in self._workers:
-                self._tasks.put(None)
+                while not self._tasks.try_put(_END):
+                    self._pump(_LOOK)
 
     def terminate(self):
         self._state = "TERMINATE"
@@ -215,7 +302,7 @@ class Pool:
         if self._state == "RUN":
             raise ValueError("Pool is still running")
         while self._open and self._state == "CLOSE":
-            self._pump(None)
+            self._pump(_LOOK)
         for worker in self._workers:
             worker.join()
 
@@ -233,26 +320,61 @@ class Pool:
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={len(self._workers)}>"
 
 
+#: How many tasks of an `imap` are asked for before the first is answered: what it goes over may have no end.
+_AHEAD = 1_000
+
+
 class Results:
     """Results in the order of what was asked."""
 
-    def __init__(self, results):
-        self._results = results
+    def __init__(self, pool, func, iterable, chunksize):
+        pool._check()
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize}")
+        self._pool, self._func, self._items = pool, func, iter(iterable)
+        self._asked = []
+        self._ask()
+
+    def _ask(self):
+        while self._items is not None and len(self._asked) < _AHEAD:
+            try:
+                item = next(self._items)
+            except StopIteration:
+                self._items = None
+                return
+            except Exception as error:
+                # It is told where it stands among the results.
+                self._items = None
+                failed = AsyncResult(self._pool)
+                failed._error = error
+                self._asked.append(failed._asked())
+                return
+            self._asked.append(self._pool.apply_async(self._func, (item,)) if self._pool._state == "RUN" else self._late(item))
+
+    def _late(self, item):
+        result = AsyncResult(self._pool)
+        result._ask(self._func, (item,))
+        return result._asked()
 
     def __iter__(self):
         return self
 
+    def _next(self, timeout):
+        first = self._asked[0]
+        first.wait(timeout)
+        return first if first._look() else None
+
     def next(self, timeout=None):
-        if not self._results:
+        import multiprocessing
+
+        if not self._asked:
             raise StopIteration
-        value = None
-        first = self._results[0]
-        try:
-            value = first.get(timeout)
-        finally:
-            if first._look():
-                self._results.pop(0)
-        return value
+        result = self._next(timeout)
+        if result is None:
+            raise multiprocessing.TimeoutError
+        self._asked.remove(result)
+        self._ask()
+        return result.get()
 
     __next__ = next
 
@@ -260,26 +382,14 @@ class Results:
 class Unordered(Results):
     """Results as they come."""
 
-    def __init__(self, pool, results):
-        super().__init__(results)
-        self._pool = pool
-
-    def next(self, timeout=None):
-        import multiprocessing
-
+    def _next(self, timeout):
         end = None if timeout is None else time.monotonic() + timeout
-        while self._results:
-            ready = next((each for each in self._results if each._look()), None)
-            if ready is not None:
-                self._results.remove(ready)
-                return ready.get()
+        while True:
+            ready = next((each for each in self._asked if each._look()), None)
             left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0:
-                raise multiprocessing.TimeoutError
-            self._pool._pump(left)
-        raise StopIteration
-
-    __next__ = next
+            if ready is not None or (left is not None and left <= 0):
+                return ready
+            self._pool._pump(_LOOK if left is None else min(left, _LOOK))
 
 
 def install():

@@ -70,6 +70,10 @@ def _type(typecode_or_type):
     return typecode_or_type
 
 
+#: What goes to the host, or comes from it, in one call.
+_PIECE = 1 << 20
+
+
 class Bytes:
     """A row of bytes in the host."""
 
@@ -78,11 +82,14 @@ class Bytes:
         self.object = Object.made("array", objects.Kind_Array(objects.Zeros(objects.Element.BYTE, max(size, 1))))
 
     def read(self, start, size):
-        return self.object.handle.get(start, size).value if size else b""
+        handle = self.object.handle
+        pieces = [handle.get(at, min(_PIECE, start + size - at)).value for at in range(start, start + size, _PIECE)]
+        return b"".join(pieces)
 
     def write(self, start, data):
-        if data:
-            self.object.handle.set(start, value.Scalars_Bytes(bytes(data)))
+        handle = self.object.handle
+        for at in range(0, len(data), _PIECE):
+            handle.set(start + at, value.Scalars_Bytes(bytes(data[at : at + _PIECE])))
 
 
 class RawValueObject:
@@ -186,10 +193,10 @@ class Synchronized:
         self.__dict__.update(_obj=obj, _lock=lock, acquire=lock.acquire, release=lock.release)
 
     def __reduce__(self):
-        from multiprocessing import context
+        import lk_mp
 
-        context.assert_spawning(self)
-        return (Synchronized, (self._obj, self._lock))
+        lk_mp._assert_spawning(self)
+        return (_synchronized, (self._obj, self._lock, self.__dict__.get("_managed", False)))
 
     def get_lock(self):
         return self._lock
@@ -223,6 +230,12 @@ class Synchronized:
 
     def __repr__(self):
         return f"<{type(self).__name__} wrapper for {self._obj!r}>"
+
+
+def _synchronized(obj, lock, managed):
+    made = Synchronized(obj, lock)
+    made.__dict__["_managed"] = managed
+    return made
 
 
 def _through_lock(name):

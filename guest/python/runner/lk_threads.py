@@ -2,7 +2,8 @@
 
 WebAssembly has one stack here. So `start` only notes the body; when the running thread joins, waits for a lock, for an
 event or for a queue, or ends, the next body that was noted runs on top of it, to its end. A thread that is below another
-one on the stack cannot go on before that one has ended: an order that needs it is a clear error, and never a hang.
+one on the stack cannot go on before that one has ended: an order that needs it is a clear error, where anything waits. A body
+that never ends and never waits keeps everything below it from going on.
 """
 
 import _thread
@@ -102,7 +103,7 @@ class Lock:
             raise OverflowError("timestamp out of range for platform time_t")
         deadline = None if timeout == -1 else time.monotonic() + timeout
         while self._locked:
-            if not blocking:
+            if not blocking or (deadline is not None and time.monotonic() >= deadline):
                 return False
             if run_one():
                 continue

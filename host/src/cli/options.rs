@@ -15,7 +15,7 @@ use lockkeeper::{
     LockConfig, LockKind, LockLimits, LockSpec, Name, Parents, ProcessSpec, Profile, Random,
 };
 
-use super::{environment, primitives};
+use super::{environment, primitives, python};
 
 /// How the host itself works.
 #[derive(Debug, Args)]
@@ -488,9 +488,9 @@ impl GrantOptions {
     }
 
     /// What each process is given of it: everything.
-    /// How many children were asked for.
-    pub(super) fn children_max(&self) -> Option<u32> {
-        self.max_children
+    /// What was said of limits that Python programs have otherwise than others.
+    pub(super) fn for_python(&self) -> python::Asked {
+        python::Asked { children_max: self.max_children, call_bytes_max: self.max_call.map(ByteSize::as_usize) }
     }
 
     pub(super) fn process(&self, job: &JobSpec) -> anyhow::Result<ProcessSpec> {

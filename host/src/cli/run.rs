@@ -65,8 +65,8 @@ impl Run {
         let script = Script::new(&self.what, args, &self.python_path)?;
         self.host.runs_python = true;
         let runner = python::runner(&self.host.needed_cache_dir()?)?;
-        let children_max = self.grants.children_max();
-        self.start(&runner, |spec| script.prepare(spec, children_max))
+        let asked = self.grants.for_python();
+        self.start(&runner, |spec| script.prepare(spec, asked))
     }
 
     fn program(self) -> anyhow::Result<u8> {
@@ -90,6 +90,9 @@ impl Run {
             None | Some(PlacementOption::Home) => Placement::Home,
             Some(PlacementOption::Spread) => Placement::Spread,
         };
+        if self.host.runs_python {
+            job.limits.object_bytes_max = python::OBJECT_BYTES_MAX;
+        }
         let session =
             Session::start(&self.host, self.grants.lock_limits(), Tags::Shown, count as usize, count as usize)?;
         let program = session.load(program)?;

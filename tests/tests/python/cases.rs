@@ -45,6 +45,46 @@ fn a_pool_maps_a_function_over_a_text() {
 }
 
 #[test]
+fn a_pool_replaces_its_workers_and_carries_large_results() {
+    same("pool_life", &[]);
+}
+
+#[test]
+fn what_is_sent_into_a_pipe_comes_out_of_it() {
+    same("pipes", &[]);
+}
+
+#[test]
+fn at_the_end_handlers_run_before_children_are_joined() {
+    same("ends", &[]);
+}
+
+#[test]
+fn a_pool_takes_what_a_manager_makes_and_says_what_is_lost() {
+    ours("managed_pool");
+}
+
+#[test]
+fn ranks_are_put_into_arguments_and_links_lead_to_the_program() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = dir.path().join("shows.py");
+    fs::write(&program, "import sys\nprint(sys.argv[1:])\n").expect("a file");
+    let link = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::symlink(&program, link.path().join("link.py")).expect("a link");
+    let mut run = lockkeeper();
+    let run = run.args(["run", "-n", "2"]).arg(link.path().join("link.py")).args(["--", "{rank}/{count}"]);
+    let guests = run.output().expect("the command starts");
+    let said = text(&guests.stdout);
+    assert!(said.contains("['0/2']") && said.contains("['1/2']"), "{said}{}", text(&guests.stderr));
+    // A program that lies in /tmp itself has its temporary files, too.
+    let here = tempfile::Builder::new().suffix(".py").tempfile_in("/tmp").expect("a file");
+    fs::write(here.path(), "import tempfile\nprint(tempfile.TemporaryFile().write(b'x'))\n").expect("a file");
+    let mut run = lockkeeper();
+    let guest = run.arg("run").arg(here.path()).output().expect("the command starts");
+    assert_eq!(text(&guest.stdout), "1\n", "{}", text(&guest.stderr));
+}
+
+#[test]
 fn executors_of_processes_and_threads_give_their_results() {
     same("executors", &[]);
 }

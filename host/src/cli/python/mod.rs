@@ -4,9 +4,10 @@ mod runner;
 mod sources;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
+use lockkeeper::manifest::expand;
 use lockkeeper::{Access, DirGrant, ProcessSpec};
 use tempfile::TempDir;
 
@@ -15,10 +16,25 @@ pub(super) use runner::runner;
 /// What a process of Python may start at once, itself included below it: programs for `multiprocessing` start many.
 const CHILDREN_MAX: u32 = 1_000;
 
+/// What one call of a Python program may carry: an item of a queue, what a process is started with.
+const CALL_BYTES_MAX: usize = 80 << 20;
+
+/// What all objects of a Python program may have. A queue is counted with all that it could hold.
+pub(super) const OBJECT_BYTES_MAX: u64 = 64 << 30;
+
+/// What was said of limits that Python programs have otherwise than others.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) children_max: Option<u32>,
+    pub(super) call_bytes_max: Option<usize>,
+}
+
 /// A program that is run, and what it sees beside what it is granted.
 pub(super) struct Script {
-    /// As the program is to see it.
-    path: String,
+    /// As it was typed.
+    typed: PathBuf,
+    /// Where it is.
+    absolute: PathBuf,
     args: Vec<String>,
     /// Its own directory, read-only; what it calls it is what the host calls it, so messages show paths as they are.
     dir: PathBuf,
@@ -38,19 +54,19 @@ impl Script {
         let python_path = python_path.iter().map(|path| {
             fs::canonicalize(path).with_context(|| format!("--python-path {} cannot be found", path.display()))
         });
-        let path = script.to_str().context("the path of the program is no text")?.to_owned();
         Ok(Self {
-            path,
+            typed: script.to_owned(),
+            absolute,
             args,
             dir,
             python_path: python_path.collect::<anyhow::Result<_>>()?,
-            cwd: std::env::current_dir().context("the current directory cannot be found")?,
+            cwd: fs::canonicalize(".").context("the current directory cannot be found")?,
             temporary: tempfile::tempdir().context("there is no place for temporary files")?,
         })
     }
 
     /// Makes a process of the runner into one of the program.
-    pub(super) fn prepare(&self, spec: &mut ProcessSpec, children_max: Option<u32>) -> anyhow::Result<()> {
+    pub(super) fn prepare(&self, spec: &mut ProcessSpec, asked: Asked) -> anyhow::Result<()> {
         for dir in &mut spec.dirs {
             // A directory without a name of its own is called as the host calls it.
             if Path::new(&dir.guest) == dir.host {
@@ -67,23 +83,28 @@ impl Script {
             }
         }
         // Where it would be without the sandbox, if it sees that; where it lies otherwise.
-        let sees_cwd = is_granted(spec, &self.cwd);
-        if !is_granted(spec, Path::new("/tmp")) {
+        let cwd = if is_granted(spec, &self.cwd) { &self.cwd } else { &self.dir };
+        // A program that lies in `/tmp` itself has its temporary files elsewhere.
+        let temporary = if is_granted(spec, Path::new("/tmp")) { "/var/tmp" } else { "/tmp" };
+        if !is_granted(spec, Path::new(temporary)) {
             let host = self.temporary.path().to_owned();
-            spec.dirs.push(DirGrant { host, guest: "/tmp".to_owned(), access: Access::ReadWrite });
+            spec.dirs.push(DirGrant { host, guest: temporary.to_owned(), access: Access::ReadWrite });
+            spec.env.push(("TMPDIR".to_owned(), temporary.to_owned()));
         }
-        let (cwd, path) = match sees_cwd {
-            true => (&self.cwd, self.path.clone()),
-            false => (&self.dir, text(&self.dir.join(Path::new(&self.path).file_name().unwrap_or_default()))?),
-        };
+        // Messages show it as it was typed, if that leads there in the sandbox too: through no link, and not upwards.
+        let goes_up = self.typed.components().any(|part| part == Component::ParentDir);
+        let leads_there = *cwd == self.cwd && !goes_up && self.cwd.join(&self.typed) == self.absolute;
+        let path = if leads_there { &self.typed } else { &self.absolute };
         spec.env.push(("LOCKKEEPER_PYTHON_CWD".to_owned(), text(cwd)?));
         let python_path = self.python_path.iter().map(|path| text(path)).collect::<anyhow::Result<Vec<_>>>()?;
         spec.env.push(("LOCKKEEPER_PYTHON_PATH".to_owned(), python_path.join(":")));
-        spec.args = [path].into_iter().chain(self.args.iter().cloned()).collect();
+        let args = self.args.iter().map(|arg| expand(arg, spec.rank, spec.count));
+        spec.args = [text(path)?].into_iter().chain(args).collect();
         if !spec.programs.iter().any(|program| program == "self") {
             spec.programs.push("self".to_owned());
         }
-        spec.limits.children_max = children_max.unwrap_or(CHILDREN_MAX);
+        spec.limits.children_max = asked.children_max.unwrap_or(CHILDREN_MAX);
+        spec.limits.call_bytes_max = asked.call_bytes_max.unwrap_or(CALL_BYTES_MAX);
         Ok(())
     }
 }

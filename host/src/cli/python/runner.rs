@@ -19,7 +19,8 @@ const WORLD: &str = "lockkeeper:python/runner@0.1.0";
 
 /// The runner, built if it is not in the cache yet.
 pub(in super::super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
-    let home = cache.join("python");
+    // The builder runs elsewhere.
+    let home = std::path::absolute(cache).context("the current directory cannot be found")?.join("python");
     let component = home.join(format!("runner-{}.wasm", key()));
     if component.exists() {
         return Ok(component);
@@ -50,8 +51,9 @@ fn build(home: &Path, component: &Path) -> anyhow::Result<()> {
     complain(format_args!(
         "python: building the runner, once for this version of the command: a minute, and some 100 MB from PyPI"
     ));
-    let builder = installed(home)?;
     let work = tempfile::tempdir_in(home).context("there is no place to build the Python runner in")?;
+    let environment = work.path().join("environment");
+    let builder = install(&environment)?;
     for (path, text) in SOURCES {
         let path = work.path().join(path);
         fs::create_dir_all(path.parent().context("a source lies in a directory")?)?;
@@ -59,7 +61,8 @@ fn build(home: &Path, component: &Path) -> anyhow::Result<()> {
     }
     let made = work.path().join("runner.wasm");
     let mut command = Command::new(builder);
-    command.current_dir(work.path());
+    // It builds in what is importable: what is installed here, and nothing of whoever runs it.
+    command.current_dir(work.path()).env("VIRTUAL_ENV", &environment);
     command.args([
         "-d",
         "wit",
@@ -82,28 +85,24 @@ fn build(home: &Path, component: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The builder, in a virtual environment of its own: what else is installed does not get into the runner.
-fn installed(home: &Path) -> anyhow::Result<PathBuf> {
-    let environment = home.join(BUILDER.replace("==", "-"));
-    let builder = environment.join("bin/componentize-py");
-    if builder.exists() {
-        return Ok(builder);
-    }
+/// The builder, in a virtual environment that goes with the build.
+fn install(environment: &Path) -> anyhow::Result<PathBuf> {
     complain(format_args!("python: installing {BUILDER}"));
     let mut venv = Command::new("python3");
-    venv.args(["-m", "venv", "--clear"]).arg(&environment);
+    venv.args(["-m", "venv"]).arg(environment);
     run(&mut venv, "making a virtual environment").context(
         "Python programs need python3 with its module venv once, to build what runs them (on Debian: python3-venv)",
     )?;
     let mut pip = Command::new(environment.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", BUILDER]);
     run(&mut pip, "installing from PyPI")?;
-    Ok(builder)
+    Ok(environment.join("bin/componentize-py"))
 }
 
 /// What it prints is shown if it fails.
 fn run(command: &mut Command, what: &str) -> anyhow::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
+    command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
     let output = command.stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("{what}: {program} cannot be started"))?;
     if !output.status.success() {
