@@ -107,6 +107,12 @@ impl Session {
     }
 
     pub(super) fn load(&self, path: &Path) -> anyhow::Result<Program> {
+        if path.extension().is_some_and(|extension| extension == "py") {
+            let path = path.display();
+            anyhow::bail!(
+                "{path} is a Python program, which only `lockkeeper run {path}` runs; name a component or a module"
+            );
+        }
         let program = Program::from_file(&self.runtime, path)?;
         if !program.is_command() {
             return Err(ProgramError::NotACommand { path: path.to_owned() }.into());

@@ -210,6 +210,10 @@ fn wrong_use_is_told_with_what_to_do() {
         (code, said.as_str()),
         (Some(2), "error: there is no program missing.py: No such file or directory (os error 2)\n")
     );
+    let (code, said) = run(&["map", "app.py", "Cargo.toml"]);
+    let wanted =
+        "error: app.py is a Python program, which only `lockkeeper run app.py` runs; name a component or a module\n";
+    assert_eq!((code, said.as_str()), (Some(2), wanted));
     let (code, said) = run(&["run", "--python-path", "/nowhere", "missing.wasm"]);
     assert_eq!(
         (code, said.as_str()),
