@@ -1,7 +1,7 @@
 //! Any bytes as a data file: what the reader answers, what the check says and what opening the file keeps are the same
 //! records, and one more can be appended.
 
-use lockkeeper_journal::{AppendFile, FormatKind, OpenError, inspect};
+use lockkeeper_journal::{AppendFile, FormatKind, OpenError, ReadError, Reader, inspect};
 
 use crate::files::{Contents, append_one, beside, is_kept, ours, path, plain, read_all, spec};
 use crate::made::{Mend, Slot, checkpoint, mend, slot};
@@ -14,6 +14,9 @@ pub fn agree(kind: FormatKind, data: &[u8]) {
     if kind == FormatKind::Framed && how & 0b1000_0000 != 0 {
         let bit = |bit: u8| how & (1 << bit) != 0;
         mend(&mut bytes, Mend { checksums: bit(6), sequence: bit(5), batch_rest: bit(4) });
+    }
+    if kind == FormatKind::Framed && says_too_much(&bytes) {
+        return;
     }
     let step = [1, 7, 64, usize::MAX][usize::from(how >> 1 & 3)];
     let power_was_cut = how & 1 != 0;
@@ -36,6 +39,24 @@ pub fn agree(kind: FormatKind, data: &[u8]) {
         repair_keeps(&memory, kind, &bytes, &contents);
     } else {
         open_keeps(&memory, kind, &bytes, &contents, power_was_cut, step);
+    }
+}
+
+/// Whether a frame with a good header says that it is longer than a reader takes, which is all that a reader says of it.
+fn says_too_much(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(FormatKind::Framed, bytes);
+    loop {
+        match reader.next_record() {
+            Ok(Some(_)) => {}
+            Ok(None) => return false,
+            Err(ReadError::TooLong { offset, record_bytes_max }) => {
+                let header = &bytes[usize::try_from(offset).expect("it is in memory")..];
+                let said = u32::from_le_bytes(header[8..12].try_into().expect("four bytes"));
+                assert!(said as usize > record_bytes_max, "{said} bytes are not too long");
+                return true;
+            }
+            Err(error) => panic!("memory is read: {error}"),
+        }
     }
 }
 
