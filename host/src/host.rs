@@ -126,22 +126,12 @@ impl Host {
         processes.filter_map(|process| alive.get(&process)).for_each(|control| control.stop(Stop::Stalled));
     }
 
-    /// Ends everything, as [`crate::Runtime::shut_down`] says.
+    /// Ends everything, as [`crate::Runtime::shut_down`] says. A grace too long to be counted never ends.
     pub(crate) fn shut_down(&self, grace: Duration) {
-        self.begin_end();
-        self.finish_end(grace);
-    }
-
-    /// From here on nothing is started and nobody is granted a lock.
-    pub(crate) fn begin_end(&self) {
         drop(self.shards().take());
         // Before the locks are: who fails because it is granted nothing must know that it was not its own doing.
         self.alive().values().for_each(|control| control.host_ends());
         self.scope.table().shut_down();
-    }
-
-    /// Waits for the end of all, and after the grace brings it about. One too long to be counted never ends.
-    pub(crate) fn finish_end(&self, grace: Duration) {
         let deadline = Instant::now().checked_add(grace);
         let mut alive = self.alive();
         while !alive.is_empty() {

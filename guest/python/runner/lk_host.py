@@ -1,6 +1,5 @@
 """What the host has for Python programs: objects by their ids, other processes, and the end of this one."""
 
-import threading
 import time
 
 import lk_threads
@@ -116,10 +115,6 @@ def told(error):
     return type(error).__name__.removeprefix("Error_") + (f" ({error.value})" if hasattr(error, "value") else "")
 
 
-def is_error(error, kind):
-    return isinstance(error, Err) and isinstance(error.value, kind)
-
-
 def wait(try_it, wait_for_it, timeout):
     """Tries; lets what else there is to run in this process come first; then waits in the host. Answers whether it came.
 
@@ -154,6 +149,19 @@ def wait(try_it, wait_for_it, timeout):
         if isinstance(error.value, types.Error_Cancelled):
             raise OSError(4, "the host is ending this program") from None
         raise
+
+
+def wait_for_one(try_it, wait_for_it, timeout):
+    """The same for what answers something: `try_it` None if there is nothing yet. Answers it; None if it did not come."""
+    came = []
+
+    def tried():
+        found = try_it()
+        if found is not None:
+            came.append(found)
+        return found is not None
+
+    return came[-1] if wait(tried, lambda limit: came.append(wait_for_it(limit)), timeout) else None
 
 
 def _circle(waits):

@@ -9,7 +9,6 @@ import io
 import os
 import pickle
 import queue as _queue
-import struct
 import sys
 import time
 import types as _types
@@ -17,9 +16,9 @@ import types as _types
 import lk_host
 import lk_threads
 from componentize_py_types import Err
-from lk_host import Object, known, wait
+from lk_host import Object, known, wait, wait_for_one
 from wit_world.imports import lockkeeper_runtime_types as errors
-from wit_world.imports import objects, process as host_process, value
+from wit_world.imports import objects, process as host_process
 
 RECURSIVE, SEMAPHORE, MUTEX = 0, 1, 2
 
@@ -189,16 +188,9 @@ class Popen:
 
     def wait(self, timeout=None):
         if self.returncode is None:
-            ended = []
-
-            def look():
-                outcome = self._child.try_join()
-                if outcome is not None:
-                    ended.append(outcome)
-                return outcome is not None
-
-            if wait(look, lambda limit: ended.append(self._child.join(limit)), timeout):
-                self.returncode = self._status(ended[-1])
+            outcome = wait_for_one(self._child.try_join, self._child.join, timeout)
+            if outcome is not None:
+                self.returncode = self._status(outcome)
                 # Its handle is one of a limited number.
                 self._child = None
         return self.returncode
@@ -411,17 +403,11 @@ class Queue:
             raise _queue.Full
 
     def get(self, block=True, timeout=None):
-        handle, got = self._open(), []
-
-        def look():
-            item = handle.try_get()
-            if item is not None:
-                got.append(item)
-            return item is not None
-
-        if not wait(look, lambda limit: got.append(handle.get(limit)), timeout if block else 0):
+        handle = self._open()
+        item = wait_for_one(handle.try_get, handle.get, timeout if block else 0)
+        if item is None:
             raise _queue.Empty
-        return pickle.loads(got[-1].bytes)
+        return pickle.loads(item.bytes)
 
     def put_nowait(self, obj):
         return self.put(obj, False)
@@ -545,8 +531,7 @@ def _assert_spawning(obj):
 
 def install():
     module("_multiprocessing", SemLock=SemLock, sem_unlink=nothing, flags={})
-    import multiprocessing
-    from multiprocessing import context, process
+    from multiprocessing import context
 
     os.getpid = pid
     os.getppid = lambda: lk_host.identity().parent or 0

@@ -11,7 +11,7 @@ import queue as _queue
 import time
 
 from componentize_py_types import Err
-from lk_host import Object, wait
+from lk_host import Object, wait_for_one
 from wit_world.imports import objects
 
 TASK_LOST = "the process that had this task has died"
@@ -36,16 +36,8 @@ class Tasks:
         return self._object.handle.try_put(item)
 
     def get(self):
-        got, handle = [], self._object.handle
-
-        def look():
-            item = handle.try_get()
-            if item is not None:
-                got.append(item)
-            return item is not None
-
-        wait(look, lambda limit: got.append(handle.get(limit)), None)
-        return got[-1]
+        handle = self._object.handle
+        return wait_for_one(handle.try_get, handle.get, None)
 
     def done(self, item):
         self._object.handle.task_done(item.number)

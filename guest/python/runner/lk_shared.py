@@ -1,8 +1,6 @@
 """`Value`, `Array` and their raw forms without ctypes: bytes of the host, read and written with `struct`."""
 
 import struct
-import sys
-import types as _types
 
 from lk_host import Object
 from wit_world.imports import objects, value

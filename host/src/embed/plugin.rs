@@ -112,9 +112,7 @@ impl<B: Send + 'static> Plugin<B> {
         F: for<'a> AsyncFnOnce(&'a B, StoreContextMut<'a, ProcessState>) -> wasmtime::Result<R> + Send + 'static,
         R: Send + 'static,
     {
-        // Before the call is asked for, which would otherwise be made.
-        blocking::check().map_err(|_| CallError::OnShard)?;
-        blocking::on(self.answer(self.ask(None, call))).map_err(|_| CallError::OnShard)?
+        self.ask_blocking(None, call)
     }
 
     /// [`call_within`](Plugin::call_within) for a thread that may block.
@@ -123,8 +121,16 @@ impl<B: Send + 'static> Plugin<B> {
         F: for<'a> AsyncFnOnce(&'a B, StoreContextMut<'a, ProcessState>) -> wasmtime::Result<R> + Send + 'static,
         R: Send + 'static,
     {
-        blocking::check().map_err(|_| CallError::OnShard)?;
-        blocking::on(self.answer(self.ask(Some(limit), call))).map_err(|_| CallError::OnShard)?
+        self.ask_blocking(Some(limit), call)
+    }
+
+    fn ask_blocking<R, F>(&self, limit: Option<Duration>, call: F) -> Result<R, CallError>
+    where
+        F: for<'a> AsyncFnOnce(&'a B, StoreContextMut<'a, ProcessState>) -> wasmtime::Result<R> + Send + 'static,
+        R: Send + 'static,
+    {
+        // The call is asked for in what is waited for: on a shard it is not made.
+        blocking::on(async { self.answer(self.ask(limit, call)).await }).map_err(|_| CallError::OnShard)?
     }
 
     fn ask<R, F>(&self, limit: Option<Duration>, call: F) -> oneshot::Receiver<R>

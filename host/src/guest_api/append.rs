@@ -14,7 +14,7 @@ use crate::bindings::lockkeeper::runtime::append::{self, Host, HostAppendFile};
 use crate::bindings::lockkeeper::runtime::types;
 use crate::grants::GrantedFile;
 use crate::name::Name;
-use crate::observe::{Event, Kind};
+use crate::observe::Kind;
 use crate::process::{Actor, HeldBackError, ProcessState};
 
 /// What a guest's handle of an append file stands for.
@@ -148,13 +148,7 @@ impl ProcessState {
 
 impl Actor {
     fn not_appended(&self, file: &GrantedFile, error: &AppendError<ClaimError>) -> Refusal {
-        match error {
-            AppendError::Io { .. }
-            | AppendError::Changed { .. }
-            | AppendError::Latched { .. }
-            | AppendError::Limit { .. } => self.append_failed(file, || error.to_string()),
-            AppendError::Refused(_) | AppendError::Fenced { .. } | AppendError::Invalid(_) => {}
-        }
+        self.tell_not_appended(file, error);
         Refusal::from_append(error, file)
     }
 
@@ -175,11 +169,6 @@ impl Actor {
             SyncError::Refused { .. } => types::IoCode::Other,
         };
         types::Error::Io(code).into()
-    }
-
-    /// The guest is told a word; whoever looks at the host is told the path and the cause.
-    fn append_failed(&self, file: &GrantedFile, error: impl FnOnce() -> String) {
-        self.events.emit(|| Event::AppendFailed { process: self.id(), file: file.name.clone(), error: error() });
     }
 }
 

@@ -140,7 +140,13 @@ impl<'a> Acquire<'a> {
         actor.asks(lock);
         let answer = match actor.scope.table().ask(actor.owner(), lock.id, ask, asked) {
             Ok(Passage::Ready(acquired)) => Ok(acquired),
-            Ok(Passage::Wait(wait)) => self.wait_for(lock, wait, asked).await,
+            Ok(Passage::Wait(wait)) => {
+                let waited = self.wait_for(lock, wait, asked).await;
+                if matches!(waited, Err(AcquireError::Cancelled)) {
+                    actor.events.emit(|| Event::WaitCancelled { process: actor.id(), lock: lock.name.clone() });
+                }
+                waited
+            }
             Err(error) => Err(error),
         };
         match answer {
@@ -185,9 +191,6 @@ impl<'a> Acquire<'a> {
 
     fn refused(&self, lock: &ScopedLock, error: AcquireError) -> LockError {
         let actor = &self.party.actor;
-        if matches!(error, AcquireError::Cancelled) {
-            actor.events.emit(|| Event::WaitCancelled { process: actor.id(), lock: lock.name.clone() });
-        }
         match (actor.tell_refused(lock, &error), error) {
             (Some(circle), _) => LockError::Deadlock { circle },
             (None, AcquireError::TimedOut) => {

@@ -12,7 +12,6 @@ use crate::appending::{self, Failed, Wanted, Written};
 use crate::blocking;
 use crate::grants::GrantedFile;
 use crate::name::Name;
-use crate::observe::Event;
 
 /// What is appended at once.
 #[derive(Clone, Debug)]
@@ -201,27 +200,21 @@ impl Party {
         synced.map(drop).map_err(|error| self.append_failed(file, Failed::Sync(error)))
     }
 
-    /// Whoever observes the host is told of what a disk does, whoever appended.
+    /// What the embedder is told of it, and whoever observes the host.
     fn append_failed(&self, file: &GrantedFile, failed: Failed) -> HostAppendError {
-        let (error, of_file) = match failed {
-            Failed::Sync(error) => (HostAppendError::Sync(error), true),
+        match failed {
+            Failed::Sync(error) => {
+                self.actor.append_failed(file, || error.to_string());
+                HostAppendError::Sync(error)
+            }
             Failed::Write(AppendError::Refused(source)) => {
                 let lock = file.requires.as_ref().map_or_else(Name::gone, |lock| lock.name.clone());
-                (HostAppendError::Unheld { file: file.name.clone(), lock, source }, false)
+                HostAppendError::Unheld { file: file.name.clone(), lock, source }
             }
             Failed::Write(error) => {
-                let of_file =
-                    !matches!(error, AppendError::Refused(_) | AppendError::Fenced { .. } | AppendError::Invalid(_));
-                (HostAppendError::Append(error), of_file)
+                self.actor.tell_not_appended(file, &error);
+                HostAppendError::Append(error)
             }
-        };
-        if of_file {
-            self.actor.events.emit(|| Event::AppendFailed {
-                process: self.actor.id(),
-                file: file.name.clone(),
-                error: error.to_string(),
-            });
         }
-        error
     }
 }

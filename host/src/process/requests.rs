@@ -1,11 +1,13 @@
-//! What is told of a request of a lock, whoever makes it: a guest, or the embedder's own code.
+//! What is told of requests of locks and of appends that fail, whoever makes them: a guest, or the embedder's own code.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockkeeper_locks::{AcquireError, Acquired, Fence, Holder};
+use lockkeeper_journal::AppendError;
+use lockkeeper_locks::{AcquireError, Acquired, ClaimError, Fence, Holder};
 
 use super::Actor;
+use crate::grants::GrantedFile;
 use crate::observe::{Event, Waiting};
 use crate::scope::ScopedLock;
 
@@ -57,5 +59,21 @@ impl Actor {
             waited,
         });
         acquired
+    }
+
+    /// What follows from an append that was not made, if that is because of the file and not of who appends.
+    pub(crate) fn tell_not_appended(&self, file: &GrantedFile, error: &AppendError<ClaimError>) {
+        match error {
+            AppendError::Io { .. }
+            | AppendError::Changed { .. }
+            | AppendError::Latched { .. }
+            | AppendError::Limit { .. } => self.append_failed(file, || error.to_string()),
+            AppendError::Refused(_) | AppendError::Fenced { .. } | AppendError::Invalid(_) => {}
+        }
+    }
+
+    /// A guest is told a word; whoever looks at the host is told the path and the cause.
+    pub(crate) fn append_failed(&self, file: &GrantedFile, error: impl FnOnce() -> String) {
+        self.events.emit(|| Event::AppendFailed { process: self.id(), file: file.name.clone(), error: error() });
     }
 }
