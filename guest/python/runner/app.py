@@ -21,6 +21,8 @@ lk_mp.install()
 lk_library.preload()
 lk_library.embed()
 
+# For programs that are written for this host: `guest/python/package`.
+import lockkeeper
 import lk_boot
 from wit_world import exports
 

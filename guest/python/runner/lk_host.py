@@ -4,16 +4,13 @@ import time
 
 import lk_threads
 from componentize_py_types import Err
-from wit_world.imports import barrier, condition, event, mutex, objects, process, queue, rlock, semaphore
+from lockkeeper._errors import told
+from wit_world.imports import barrier, condition, event, latch, mutex, objects, once, process, queue, rlock, rwlock, semaphore
 from wit_world.imports import lockkeeper_adapter_exit as _exit
 from wit_world.imports import lockkeeper_runtime_types as types
 from wit_world.imports import value
 
 _LONGEST_NS = 2**64 - 1
-
-
-class Deadlock(RuntimeError):
-    """Waiting could never end."""
 
 
 def exit(status):
@@ -38,10 +35,13 @@ def nanoseconds(timeout):
 _kinds = {
     "mutex": mutex.Mutex,
     "rlock": rlock.Rlock,
+    "rwlock": rwlock.Rwlock,
     "semaphore": semaphore.Semaphore,
     "condition": condition.Condition,
     "event": event.Event,
     "barrier": barrier.Barrier,
+    "latch": latch.Latch,
+    "once": once.Once,
     "queue": queue.Queue,
     "array": value.Array,
     "value": value.Value,
@@ -111,10 +111,6 @@ def _unpickled(kind, id, kept):
     return Object(kind, id, kept, is_mine=getattr(_process.current_process(), "_inheriting", False))
 
 
-def told(error):
-    return type(error).__name__.removeprefix("Error_") + (f" ({error.value})" if hasattr(error, "value") else "")
-
-
 def wait(try_it, wait_for_it, timeout):
     """Tries; lets what else there is to run in this process come first; then waits in the host. Answers whether it came.
 
@@ -139,7 +135,7 @@ def wait(try_it, wait_for_it, timeout):
             return False
         if isinstance(error.value, types.Error_Deadlock):
             if timeout is None:
-                raise Deadlock(_circle(error.value.value)) from None
+                raise told(error.value) from None
             # CPython waits for what cannot come.
             time.sleep(max(0, timeout - (time.monotonic() - began)))
             return False
@@ -163,7 +159,3 @@ def wait_for_one(try_it, wait_for_it, timeout):
 
     return came[-1] if wait(tried, lambda limit: came.append(wait_for_it(limit)), timeout) else None
 
-
-def _circle(waits):
-    links = ", ".join(f"{one.name} holds {one.holds} and waits for {one.waits_for}" for one in waits)
-    return f"waiting for this lock would never end: {links}"

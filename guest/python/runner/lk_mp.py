@@ -145,7 +145,7 @@ class Popen:
         from multiprocessing import context, reduction, spawn, util
 
         util._flush_std_streams()
-        self.returncode, self.finalizer, self._asked = None, None, None
+        self.returncode, self.outcome, self.finalizer, self._asked = None, None, None, None
         start = io.BytesIO()
         prepared = spawn.get_preparation_data(process_obj._name)
         # The child is there from its start; without a directory there is only `/`, which is none to change to.
@@ -170,8 +170,7 @@ class Popen:
             objects=list(known),
             name=None,
             orphans=host_process.Orphans.END,
-            memory_bytes=None,
-            timeout=None,
+            **getattr(process_obj, "_limits", {"memory_bytes": None, "timeout": None}),
         )
         try:
             self._child = host_process.Child.spawn("self", options)
@@ -190,7 +189,7 @@ class Popen:
         if self.returncode is None:
             outcome = wait_for_one(self._child.try_join, self._child.join, timeout)
             if outcome is not None:
-                self.returncode = self._status(outcome)
+                self.outcome, self.returncode = outcome, self._status(outcome)
                 # Its handle is one of a limited number.
                 self._child = None
         return self.returncode

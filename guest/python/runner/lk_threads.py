@@ -10,14 +10,12 @@ import _thread
 import collections
 import time
 
+from lockkeeper._errors import Deadlock
+
 _main = _thread.get_ident()
 _current = _main
 _last = _main + 1000
 _pending = collections.deque()
-
-
-class Deadlock(RuntimeError):
-    """An order of threads that one stack cannot make."""
 
 
 _WAY_OUT = (

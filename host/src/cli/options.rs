@@ -1,7 +1,7 @@
 //! Flags that several subcommands have: the same words as in the manifest.
 
 use std::num::{NonZeroU32, NonZeroU64};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -487,13 +487,8 @@ impl GrantOptions {
         }
     }
 
-    /// What each process is given of it: everything.
-    /// What was said of limits that Python programs have otherwise than others.
-    pub(super) fn for_python(&self) -> python::Asked {
-        python::Asked { children_max: self.max_children, call_bytes_max: self.max_call.map(ByteSize::as_usize) }
-    }
-
-    pub(super) fn process(&self, job: &JobSpec) -> anyhow::Result<ProcessSpec> {
+    /// What each process is given of it: everything, and the limits of this program where none are said.
+    pub(super) fn process(&self, job: &JobSpec, program: &Path) -> anyhow::Result<ProcessSpec> {
         let mut env = Vec::new();
         for variable in &self.env {
             match variable.split_once('=') {
@@ -506,7 +501,7 @@ impl GrantOptions {
             }
         }
         let dirs: Result<Vec<DirGrant>, String> = self.dirs.iter().map(|dir| parse_dir(dir)).collect();
-        let default = Limits::default();
+        let default = python::limits_of(program);
         let limits = Limits {
             memory_bytes_max: self.max_memory.map_or(default.memory_bytes_max, |size| size.0),
             timeout: match self.timeout {
@@ -585,7 +580,7 @@ mod tests {
     fn every_process_is_granted_all_locks_and_values_and_the_limits_are_the_hosts() {
         let grants = grants(&["--lock", "m", "--value", "v", "--max-holds", "3", "--max-waiters", "5"]);
         let job = grants.job().expect("it is right");
-        let spec = grants.process(&job).expect("it is right");
+        let spec = grants.process(&job, "any.wasm".as_ref()).expect("it is right");
         assert_eq!((&spec.locks[..], &spec.values[..]), (&["m".to_owned()][..], &["v".to_owned()][..]));
         assert_eq!(grants.lock_limits(), LockLimits { waiters_per_lock_max: 5, holds_per_owner_max: 3 });
     }

@@ -1,7 +1,7 @@
 //! `lockkeeper run`.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -10,7 +10,7 @@ use lockkeeper::{Placement, ProcessSpec};
 
 use super::options::{GrantOptions, HostOptions, processes};
 use super::output::Tags;
-use super::python::Script;
+use super::python::{Loader, PythonOptions};
 use super::session::{ExitCodes, Plan, Session, View};
 use super::{build, environment, python};
 
@@ -29,12 +29,11 @@ pub(super) struct Run {
     /// is for those that compute much between locks [default: home]
     #[arg(long, value_enum, value_name = "WHERE")]
     placement: Option<PlacementOption>,
-    /// A directory of Python modules, such as dependencies, for a Python program; may be given several times
-    #[arg(long = "python-path", value_name = "DIR")]
-    python_path: Vec<PathBuf>,
     /// Arguments of the program; `{rank}` and `{count}` stand for the process's own
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
+    #[command(flatten)]
+    python: PythonOptions,
     #[command(flatten)]
     grants: GrantOptions,
     #[command(flatten)]
@@ -49,33 +48,24 @@ enum PlacementOption {
 
 impl Run {
     pub(super) fn execute(self) -> anyhow::Result<u8> {
-        let is = |wanted| self.what.extension().is_some_and(|extension| extension == wanted);
-        if is("py") {
-            return self.python();
+        if self.what.extension().is_some_and(|extension| extension == "toml") {
+            self.manifest()
+        } else {
+            self.program()
         }
-        if !self.python_path.is_empty() {
-            bail!("--python-path goes with a Python program; {} is none", self.what.display());
+    }
+
+    /// Refuses flags for Python programs where there is none; and notes whether there is one.
+    fn runs_python(&mut self, is_there_one: bool) -> anyhow::Result<()> {
+        if let (Some(flag), false) = (self.python.flag(), is_there_one) {
+            bail!("{flag} goes with a Python program; {} is none", self.what.display());
         }
-        if is("toml") { self.manifest() } else { self.program() }
+        self.host.runs_python = is_there_one;
+        Ok(())
     }
 
-    /// A Python program is one of its runner.
-    fn python(mut self) -> anyhow::Result<u8> {
-        let args = std::mem::take(&mut self.args);
-        let script = Script::new(&self.what, args, &self.python_path)?;
-        self.host.runs_python = true;
-        let runner = python::runner(&self.host.needed_cache_dir()?)?;
-        let asked = self.grants.for_python();
-        self.start(&runner, |spec| script.prepare(spec, asked))
-    }
-
-    fn program(self) -> anyhow::Result<u8> {
-        let program = self.what.clone();
-        self.start(&program, |_| Ok(()))
-    }
-
-    /// Starts processes of a program, each after this was done to what it is to be.
-    fn start(self, program: &Path, prepare: impl Fn(&mut ProcessSpec) -> anyhow::Result<()>) -> anyhow::Result<u8> {
+    fn program(mut self) -> anyhow::Result<u8> {
+        self.runs_python(python::is_script(&self.what))?;
         if self.build {
             bail!("--build goes with a manifest, which says how to build; {} is a program", self.what.display());
         }
@@ -85,31 +75,30 @@ impl Run {
         let count = self.count.unwrap_or(1);
         let mut job = self.grants.job()?;
         let programs = self.grants.programs()?;
-        let spec = self.grants.process(&job)?;
+        let spec = self.grants.process(&job, &self.what)?;
         let placement = match self.placement {
             None | Some(PlacementOption::Home) => Placement::Home,
             Some(PlacementOption::Spread) => Placement::Spread,
         };
         if self.host.runs_python {
-            job.limits.object_bytes_max = python::OBJECT_BYTES_MAX;
+            job.limits = python::job_limits();
         }
         let session =
             Session::start(&self.host, self.grants.lock_limits(), Tags::Shown, count as usize, count as usize)?;
-        let program = session.load(program)?;
         job.programs = session.load_all(programs)?;
+        let program = Loader::new(&session, &self.host, &self.python)?.load(&self.what)?;
         let name = self.what.file_stem().map_or_else(|| "process".into(), |stem| stem.to_string_lossy()).into_owned();
         let processes = (0..count).map(|rank| {
             let args = self.args.iter().map(|text| expand(text, rank, count)).collect();
-            let mut spec = ProcessSpec { name: name.clone(), rank, count, args, placement, ..spec.clone() };
-            prepare(&mut spec)?;
-            Ok((program.clone(), self.grants.streams(spec)))
+            let spec = ProcessSpec { name: name.clone(), rank, count, args, placement, ..spec.clone() };
+            program.prepare(self.grants.streams(spec))
         });
         let view = if count == 1 && !self.host.json { View::Raw } else { View::Tagged };
         let processes = processes.collect::<anyhow::Result<Vec<_>>>()?;
         session.run(Plan { job, at_once: processes.len(), exit_code: exit_code(processes.len()), processes, view })
     }
 
-    fn manifest(self) -> anyhow::Result<u8> {
+    fn manifest(mut self) -> anyhow::Result<u8> {
         if self.placement.is_some() {
             bail!("--placement goes with a program; a manifest says it itself: placement = \"spread\" in [[process]]");
         }
@@ -120,24 +109,27 @@ impl Run {
             bail!("grants and limits go with a program; a manifest says them itself, under `grants` and `limits`");
         }
         let manifest = Manifest::read(&self.what)?;
-        let mut plan = manifest.plan(&environment::command_line())?;
+        self.runs_python(manifest.programs().any(python::is_script))?;
+        let defaults = python::defaults(self.host.runs_python);
+        let mut plan = manifest.plan_with(&environment::command_line(), &defaults)?;
         if self.build {
             build::run_all(&manifest)?;
         }
         let count = plan.processes.len();
         let session = Session::start(&self.host, plan.lock_limits, Tags::Shown, count, count)?;
         plan.job.programs = session.load_all(plan.programs).map_err(|error| self.hint_build(&manifest, error))?;
+        let loader = Loader::new(&session, &self.host, &self.python)?;
         let mut programs = HashMap::new();
         let mut processes = Vec::new();
         for planned in plan.processes {
             let program = match programs.get(&planned.program) {
                 Some(program) => program,
                 None => {
-                    let program = session.load(&planned.program).map_err(|error| self.hint_build(&manifest, error))?;
+                    let program = loader.load(&planned.program).map_err(|error| self.hint_build(&manifest, error))?;
                     programs.entry(planned.program.clone()).or_insert(program)
                 }
             };
-            processes.push((program.clone(), planned.spec));
+            processes.push(program.prepare(planned.spec)?);
         }
         let view = if processes.len() == 1 && !self.host.json { View::Raw } else { View::Tagged };
         let (at_once, exit_code) = (processes.len(), exit_code(processes.len()));

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::map::{Batch, Begin, Found, Logged, Order, Results, Series, When};
 use super::options::HostOptions;
 use super::output::{Output, Tags};
+use super::python;
 use super::running::{Halted, Running};
 use super::summary::{Ran, Summary, Tally};
 use super::{EXIT_IO, EXIT_STALLED};
@@ -107,10 +108,11 @@ impl Session {
     }
 
     pub(super) fn load(&self, path: &Path) -> anyhow::Result<Program> {
-        if path.extension().is_some_and(|extension| extension == "py") {
-            let path = path.display();
-            anyhow::bail!(
-                "{path} is a Python program, which only `lockkeeper run {path}` runs; name a component or a module"
+        if python::is_script(path) {
+            bail!(
+                "{} is a Python program, which processes do not start by a name: it starts its own with multiprocessing; name \
+                 a component or a module",
+                path.display()
             );
         }
         let program = Program::from_file(&self.runtime, path)?;
@@ -132,7 +134,7 @@ impl Session {
 
     /// [`run`](Session::run), as a batch: with commits that a later run can go on with, a log, an early end.
     pub(super) fn run_batch(self, mut plan: Plan, mut batch: Batch) -> anyhow::Result<u8> {
-        check_what_they_see(&plan.processes)?;
+        check_what_they_see(plan.processes.iter().map(|(_, spec)| spec))?;
         for (_, process) in &plan.processes {
             self.runtime.check(&plan.job, process)?;
         }
@@ -312,9 +314,9 @@ fn profiles(processes: &[(Program, ProcessSpec)]) -> BTreeMap<Profile, usize> {
 }
 
 /// Refuses a run whose processes would miss something, before a file is opened and the first of them started.
-pub(super) fn check_what_they_see(processes: &[(Program, ProcessSpec)]) -> anyhow::Result<()> {
+pub(super) fn check_what_they_see<'a>(specs: impl Iterator<Item = &'a ProcessSpec> + Clone) -> anyhow::Result<()> {
     let mut printed = HashMap::new();
-    for (_, spec) in processes {
+    for spec in specs.clone() {
         // One process may have both of its streams in one file.
         let of_one: BTreeSet<_> = [&spec.stdout, &spec.stderr].into_iter().flatten().collect();
         for path in of_one {
@@ -328,7 +330,7 @@ pub(super) fn check_what_they_see(processes: &[(Program, ProcessSpec)]) -> anyho
             }
         }
     }
-    for (_, spec) in processes {
+    for spec in specs {
         if let Some(dir) = spec.dirs.iter().find(|dir| !dir.host.is_dir()) {
             bail!(
                 "{}: {} is not a directory, so it cannot be granted; nothing was started",

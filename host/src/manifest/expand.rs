@@ -1,7 +1,7 @@
 //! From what a manifest says to what a host opens and starts.
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lockkeeper_locks::Limits as LockLimits;
 use toml::Spanned;
@@ -30,6 +30,21 @@ pub struct PlannedJob {
     pub processes: Vec<PlannedProcess>,
 }
 
+/// The limits where a manifest says none.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// Those of the job.
+    pub job: JobLimits,
+    /// Those of a process of the program at this path.
+    pub process: fn(&Path) -> Limits,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { job: JobLimits::default(), process: |_| Limits::default() }
+    }
+}
+
 /// One process of a planned job.
 #[derive(Debug)]
 pub struct PlannedProcess {
@@ -43,6 +58,11 @@ impl Manifest {
     /// Checks that everything fits together, and plans the job. `holder` is what another host is told that wants one of
     /// the files meanwhile: who writes it, such as the command line.
     pub fn plan(&self, holder: &str) -> Result<PlannedJob, ManifestError> {
+        self.plan_with(holder, &Defaults::default())
+    }
+
+    /// [`plan`](Self::plan), with other limits where the manifest says none.
+    pub fn plan_with(&self, holder: &str, defaults: &Defaults) -> Result<PlannedJob, ManifestError> {
         if self.process.is_empty() {
             return Err(at(&self.source, 0..0, "there is no [[process]] to run; describe at least one".to_owned()));
         }
@@ -59,7 +79,7 @@ impl Manifest {
             self.check_name(name)?;
             job.files.push(file.plan(self, name, holder)?);
         }
-        job.limits = self.job_limits();
+        job.limits = self.job_limits(defaults.job);
         let mut programs = Vec::new();
         for (name, program) in &self.program {
             self.check_name(name)?;
@@ -76,7 +96,7 @@ impl Manifest {
                 let message = format!("two processes are called `{}`; give one another name", process.name.get_ref());
                 return Err(at(&self.source, process.name.span(), message));
             }
-            self.plan_process(process, &mut processes)?;
+            self.plan_process(process, defaults, &mut processes)?;
         }
         Ok(PlannedJob { job, programs, lock_limits: self.lock_limits()?, processes })
     }
@@ -88,9 +108,8 @@ impl Manifest {
         }
     }
 
-    fn job_limits(&self) -> JobLimits {
+    fn job_limits(&self, default: JobLimits) -> JobLimits {
         let JobLimitsTable { started, objects, object_bytes, .. } = &self.limits;
-        let default = JobLimits::default();
         JobLimits {
             processes_max: started.unwrap_or(default.processes_max),
             objects_max: objects.unwrap_or(default.objects_max),
@@ -142,7 +161,12 @@ impl Manifest {
         Err(at(&self.source, name.span(), unknown_word(kind, name.get_ref(), &known)))
     }
 
-    fn plan_process(&self, process: &ProcessTable, planned: &mut Vec<PlannedProcess>) -> Result<(), ManifestError> {
+    fn plan_process(
+        &self,
+        process: &ProcessTable,
+        defaults: &Defaults,
+        planned: &mut Vec<PlannedProcess>,
+    ) -> Result<(), ManifestError> {
         let count = match &process.count {
             None => 1,
             Some(count) if (1..=COUNT_MAX).contains(count.get_ref()) => *count.get_ref(),
@@ -175,7 +199,7 @@ impl Manifest {
         for dir in &process.grants.dir {
             dirs.push(self.dir_grant(dir)?);
         }
-        let limits = self.limits(&process.limits)?;
+        let limits = self.limits(&process.limits, (defaults.process)(&process.program))?;
         for rank in 0..count {
             let stream = |path: &Option<String>| Some(self.resolve(expand(path.as_ref()?, rank, count)));
             let expand = |text: &String| expand(text, rank, count);
@@ -205,8 +229,7 @@ impl Manifest {
         Ok(())
     }
 
-    fn limits(&self, table: &LimitsTable) -> Result<Limits, ManifestError> {
-        let mut limits = Limits::default();
+    fn limits(&self, table: &LimitsTable, mut limits: Limits) -> Result<Limits, ManifestError> {
         if let Some(memory) = table.memory {
             limits.memory_bytes_max = memory.0;
         }

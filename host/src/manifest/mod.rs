@@ -23,7 +23,9 @@ use crate::byte_size::{ByteSize, ByteSizeError};
 pub use crate::job::{MAX_HOLD_MAX, check_max_hold};
 use crate::process::{Clocks, Placement, Random, UnknownGrant};
 pub use diagnose::{ManifestError, unknown_word};
-pub use expand::{COUNT_MAX, PlannedJob, PlannedProcess, check_cpu_share, check_output_rate, expand, parse_dir};
+pub use expand::{
+    COUNT_MAX, Defaults, PlannedJob, PlannedProcess, check_cpu_share, check_output_rate, expand, parse_dir,
+};
 use file::FileTable;
 pub use file::format_of;
 use lock::LockTable;
@@ -281,6 +283,11 @@ impl Manifest {
     /// A path of the manifest, from where the command was started.
     fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
         self.source.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The programs that processes are of, as they are written.
+    pub fn programs(&self) -> impl Iterator<Item = &Path> {
+        self.process.iter().map(|process| process.program.as_path())
     }
 
     /// The build commands, each once, in the order of the processes.

@@ -210,9 +210,9 @@ fn wrong_use_is_told_with_what_to_do() {
         (code, said.as_str()),
         (Some(2), "error: there is no program missing.py: No such file or directory (os error 2)\n")
     );
-    let (code, said) = run(&["map", "app.py", "Cargo.toml"]);
-    let wanted =
-        "error: app.py is a Python program, which only `lockkeeper run app.py` runs; name a component or a module\n";
+    let (code, said) = run(&["run", "--program", "app=app.py", "missing.wasm"]);
+    let wanted = "error: app.py is a Python program, which processes do not start by a name: it starts its own with \
+                  multiprocessing; name a component or a module\n";
     assert_eq!((code, said.as_str()), (Some(2), wanted));
     let (code, said) = run(&["run", "--python-path", "/nowhere", "missing.wasm"]);
     assert_eq!(

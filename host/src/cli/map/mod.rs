@@ -23,6 +23,7 @@ use lockkeeper::{ByteSize, Commit, IfExists, JobSpec, Placement, ProcessSpec};
 use super::environment;
 use super::options::{GrantOptions, HostOptions};
 use super::output::Tags;
+use super::python::{self, Loader, PythonOptions};
 use super::session::{ExitCodes, Plan, Session, View, check_what_they_see};
 pub(super) use batch::{Batch, Grouping};
 pub(super) use grouped::{Group, Groups};
@@ -42,8 +43,8 @@ const AHEAD_PER_JOB: u64 = 4;
 
 #[derive(Debug, Args)]
 pub(super) struct Map {
-    /// A program (component, or WASI 0.1 core module)
-    #[arg(value_name = "PROGRAM.wasm")]
+    /// A program (component, or WASI 0.1 core module), or a Python program (.py)
+    #[arg(value_name = "PROGRAM.wasm|PROGRAM.py")]
     program: PathBuf,
     #[command(flatten)]
     inputs: InputOptions,
@@ -97,13 +98,16 @@ pub(super) struct Map {
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
     #[command(flatten)]
+    python: PythonOptions,
+    #[command(flatten)]
     grants: GrantOptions,
     #[command(flatten)]
     host: HostOptions,
 }
 
 impl Map {
-    pub(super) fn execute(self) -> anyhow::Result<u8> {
+    pub(super) fn execute(mut self) -> anyhow::Result<u8> {
+        self.host.runs_python = python::is_script(&self.program);
         let begin = self.begin()?;
         let mut job = self.grants.job()?;
         self.check(&job)?;
@@ -112,28 +116,29 @@ impl Map {
             // No guest invents them: there is one for each input.
             file.file.ids_max = u64::MAX;
         }
-        let mut common = self.grants.process(&job)?;
+        let mut common = self.grants.process(&job, &self.program)?;
         if let Some(max) = self.max_held_back {
             common.limits.held_back_bytes_max = max.0;
         }
         let given = self.inputs.read()?;
-        let specs = self.specs(&common, &given);
+        let mut specs = self.specs(&common, &given);
         if self.dry_run {
             return dry_run::print(&self, &job, &specs);
         }
         let tags = if self.no_tag { Tags::LeftAway } else { Tags::Shown };
         let session = Session::start(&self.host, self.grants.lock_limits(), tags, specs.len(), self.at_once())?;
-        let program = session.load(&self.program)?;
-        let mut processes: Vec<_> = specs.into_iter().map(|spec| (program.clone(), spec)).collect();
+        let program = Loader::new(&session, &self.host, &self.python)?.load(&self.program)?;
         let at_once = self.at_once();
         let order = match self.keep_order {
             true => Order::AsGiven { ahead_max: AHEAD_PER_JOB.saturating_mul(at_once as u64) },
             false => Order::AsTheyEnd,
         };
-        check_what_they_see(&processes)?;
+        check_what_they_see(specs.iter())?;
         let grouped = self.group || self.keep_order && job.files.is_empty();
+        let series = Series::new(begin, order, &program.digest()?, &mut specs)?;
+        let processes = specs.into_iter().map(|spec| program.prepare(spec)).collect::<anyhow::Result<_>>()?;
         let batch = Batch {
-            series: Some(Series::new(begin, order, &mut processes)?),
+            series: Some(series),
             halt: match self.halt {
                 Some(HaltOption::At(halt)) => Some(halt),
                 Some(HaltOption::Never) | None => None,
@@ -170,6 +175,9 @@ impl Map {
 
     /// Refuses flags that contradict each other, before anything is read.
     fn check(&self, job: &JobSpec) -> anyhow::Result<()> {
+        if let (Some(flag), false) = (self.python.flag(), self.host.runs_python) {
+            bail!("{flag} goes with a Python program; {} is none", self.program.display());
+        }
         let flag = if self.resume_failed { "--resume-failed" } else { "--resume" };
         for file in &job.files {
             let contradiction = match file.file.if_exists {

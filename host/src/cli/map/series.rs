@@ -83,16 +83,17 @@ pub(in crate::cli) struct Found {
 }
 
 impl Series {
-    /// Reads every input and gives the processes their ids.
+    /// Reads every input and gives the processes their ids. `program` is what they are of, for who compares.
     pub(in crate::cli) fn new(
         begin: Begin,
         order: Order,
-        processes: &mut [(Program, ProcessSpec)],
+        program: &[u8],
+        specs: &mut [ProcessSpec],
     ) -> anyhow::Result<Self> {
-        let paths: Vec<_> = processes.iter().flat_map(|(_, spec)| spec.inputs.iter().cloned()).collect();
+        let paths: Vec<_> = specs.iter().flat_map(|spec| spec.inputs.iter().cloned()).collect();
         let inputs = read_all(&paths)?;
         let mut seen: HashMap<blake3::Hash, u64> = HashMap::new();
-        for (program, spec) in processes {
+        for spec in specs {
             let what = identity(program, spec, &inputs);
             let occurrence = seen.entry(what).or_default();
             spec.commit_id = Some(id_of(&what, *occurrence));
@@ -165,9 +166,9 @@ impl Series {
 }
 
 /// What a process is of: the program, its arguments and its input, in an encoding that no two share.
-fn identity(program: &Program, spec: &ProcessSpec, inputs: &HashMap<PathBuf, Input>) -> blake3::Hash {
+fn identity(program: &[u8], spec: &ProcessSpec, inputs: &HashMap<PathBuf, Input>) -> blake3::Hash {
     let mut parts = Parts::default();
-    parts.add(program.digest());
+    parts.add(program);
     parts.number(spec.args.len() as u64);
     spec.args.iter().for_each(|arg| parts.add(arg.as_bytes()));
     for path in &spec.inputs {

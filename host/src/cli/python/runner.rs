@@ -2,26 +2,30 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use lockkeeper::os_lock::OsLock;
 
 use super::super::output::complain;
+use super::pip::{self, Environment};
 use super::sources::SOURCES;
 
 /// What builds it, which has CPython 3.14 in it.
 const BUILDER: &str = "componentize-py==0.25.1";
 
+/// What it is called where programs are: a log has `python app.py`.
+const NAME: &str = "python";
+
 /// The world of `guest/python/wit`.
 const WORLD: &str = "lockkeeper:python/runner@0.1.0";
 
 /// The runner, built if it is not in the cache yet.
-pub(in super::super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
+pub(super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
     // The builder runs elsewhere.
     let home = std::path::absolute(cache).context("the current directory cannot be found")?.join("python");
-    let component = home.join(format!("runner-{}.wasm", key()));
+    let kept = home.join(format!("runner-{}", key()));
+    let component = kept.join(NAME);
     if component.exists() {
         return Ok(component);
     }
@@ -31,7 +35,7 @@ pub(in super::super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
     let _alone =
         OsLock::exclusive(&lock, "building the Python runner").context("nobody can build the Python runner")?;
     if !component.exists() {
-        build(&home, &component)?;
+        build(&home, &kept)?;
     }
     Ok(component)
 }
@@ -46,23 +50,25 @@ fn key() -> String {
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
-fn build(home: &Path, component: &Path) -> anyhow::Result<()> {
+fn build(home: &Path, kept: &Path) -> anyhow::Result<()> {
     let begun = Instant::now();
     complain(format_args!(
         "python: building the runner, once for this version of the command: a minute, and some 100 MB from PyPI"
     ));
     let work = tempfile::tempdir_in(home).context("there is no place to build the Python runner in")?;
-    let environment = work.path().join("environment");
-    let builder = install(&environment)?;
+    let environment = Environment::new(&work.path().join("environment"))?;
+    complain(format_args!("python: installing {BUILDER}"));
+    environment.pip(work.path(), &["install", "--quiet", BUILDER])?;
     for (path, text) in SOURCES {
         let path = work.path().join(path);
         fs::create_dir_all(path.parent().context("a source lies in a directory")?)?;
         fs::write(path, text)?;
     }
-    let made = work.path().join("runner.wasm");
-    let mut command = Command::new(builder);
+    let made = work.path().join("made");
+    fs::create_dir(&made)?;
+    let mut command = environment.command("componentize-py");
     // It builds in what is importable: what is installed here, and nothing of whoever runs it.
-    command.current_dir(work.path()).env("VIRTUAL_ENV", &environment);
+    command.current_dir(work.path());
     command.args([
         "-d",
         "wit",
@@ -74,40 +80,15 @@ fn build(home: &Path, component: &Path) -> anyhow::Result<()> {
         "app",
         "-p",
         "guest/python/runner",
+        "-p",
+        "guest/python/package",
     ]);
-    command.arg("-o").arg(&made);
-    run(&mut command, "building the Python runner")?;
-    fs::rename(made, component).context("the Python runner cannot be put into the cache")?;
+    command.arg("-o").arg(made.join(NAME));
+    pip::run(&mut command, "building the Python runner")?;
+    fs::rename(made, kept).context("the Python runner cannot be put into the cache")?;
     complain(format_args!(
         "python: the runner is built ({:.0} s); it starts in milliseconds from now on",
         begun.elapsed().as_secs_f64()
     ));
-    Ok(())
-}
-
-/// The builder, in a virtual environment that goes with the build.
-fn install(environment: &Path) -> anyhow::Result<PathBuf> {
-    complain(format_args!("python: installing {BUILDER}"));
-    let mut venv = Command::new("python3");
-    venv.args(["-m", "venv"]).arg(environment);
-    run(&mut venv, "making a virtual environment").context(
-        "Python programs need python3 with its module venv once, to build what runs them (on Debian: python3-venv)",
-    )?;
-    let mut pip = Command::new(environment.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", BUILDER]);
-    run(&mut pip, "installing from PyPI")?;
-    Ok(environment.join("bin/componentize-py"))
-}
-
-/// What it prints is shown if it fails.
-fn run(command: &mut Command, what: &str) -> anyhow::Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.with_context(|| format!("{what}: {program} cannot be started"))?;
-    if !output.status.success() {
-        let said = [output.stdout, output.stderr].concat();
-        bail!("{what} failed ({}):\n{}", output.status, String::from_utf8_lossy(&said).trim_end());
-    }
     Ok(())
 }

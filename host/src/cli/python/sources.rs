@@ -8,6 +8,15 @@ macro_rules! sources {
 
 /// Each file by its path in the project.
 pub(super) const SOURCES: &[(&str, &str)] = sources![
+    "guest/python/package/lockkeeper/__init__.py",
+    "guest/python/package/lockkeeper/_append.py",
+    "guest/python/package/lockkeeper/_errors.py",
+    "guest/python/package/lockkeeper/_host.py",
+    "guest/python/package/lockkeeper/_locks.py",
+    "guest/python/package/lockkeeper/_meeting.py",
+    "guest/python/package/lockkeeper/_process.py",
+    "guest/python/package/lockkeeper/_queue.py",
+    "guest/python/package/lockkeeper/_values.py",
     "guest/python/runner/app.py",
     "guest/python/runner/lk_boot.py",
     "guest/python/runner/lk_executors.py",

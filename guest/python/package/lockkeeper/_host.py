@@ -1,0 +1,108 @@
+"""The way to the host: things by name or by id, calls, waits. The only file that knows whether there is a host at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+from ._errors import NeedsHost, told
+
+#: What only the runner of Python programs has: its own way to the host, its threads, and the contract's interfaces.
+_runner: Any = None
+_threads: Any = None
+contract: Any = None
+_Refusal: Any = None
+try:
+    _runner, _threads = import_module("lk_host"), import_module("lk_threads")
+    contract = import_module("wit_world.imports")
+    for _name in ("append", "lockkeeper_runtime_types", "multi_lock", "objects", "process", "value"):
+        import_module(f"wit_world.imports.{_name}")
+    _Refusal = import_module("componentize_py_types").Err
+except ModuleNotFoundError:
+    pass
+
+_Answer = TypeVar("_Answer")
+
+#: What the host counts in.
+_LONGEST_NS = 2**64 - 1
+
+
+def check(what: str) -> None:
+    """Whatever needs the host says so first."""
+    if _runner is None:
+        raise NeedsHost(what)
+
+
+def call(function: Callable[..., _Answer], *args: Any) -> _Answer:
+    """Calls the host, whose refusals are exceptions of this package."""
+    try:
+        return function(*args)
+    except _Refusal as error:
+        raise told(error.value) from None
+
+
+def nanoseconds(timeout: float | None) -> int | None:
+    if timeout is None:
+        return None
+    if math.isnan(timeout) or timeout < 0:
+        raise ValueError(f"a timeout is a number of seconds, 0 or more, or None to wait as long as it takes; not {timeout!r}")
+    return _LONGEST_NS if timeout * 1e9 >= _LONGEST_NS else int(timeout * 1e9)
+
+
+def wait(tried: Callable[[], Any], waited: Callable[[int | None], Any], timeout: float | None) -> Any:
+    """Tries; lets the other threads of this process go first, as one of them may be what it waits for; then waits in the host.
+
+    `tried` answers None where it has to be waited for, and `waited` is given the nanoseconds that are left.
+    """
+    import time
+
+    limit = nanoseconds(timeout)
+    began = time.monotonic_ns()
+    while True:
+        answer = call(tried)
+        if answer is not None:
+            return answer
+        left = None if limit is None else max(0, limit - (time.monotonic_ns() - began))
+        if left == 0 or not _threads.run_one():
+            return call(waited, left)
+
+
+class Named:
+    """What the job calls by that name."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.id = name
+        self.handle = call(_runner._kinds[kind].open, name)
+        self._kind = kind
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Named, (self._kind, self.id))
+
+
+class Shared:
+    """Something that processes share: the job's, by its name, or one that this process makes."""
+
+    _KIND = ""
+
+    def __init__(self, name: str | None, make: Callable[[], Any]) -> None:
+        check(f"lockkeeper.{type(self).__name__}")
+        self._object: Any
+        if name is None:
+            self._object = _runner.Object(self._KIND, call(contract.objects.make, make()))
+        else:
+            self._object = Named(self._KIND, name)
+
+    @property
+    def _handle(self) -> Any:
+        return self._object.handle
+
+    @property
+    def id(self) -> str:
+        """What the host calls it: its name, or a number that is valid for the processes that were given it."""
+        return str(self._object.id)
+
+    def __repr__(self) -> str:
+        return f"<lockkeeper.{type(self).__name__} {self.id}>"
+
