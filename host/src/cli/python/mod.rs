@@ -11,7 +11,7 @@ use lockkeeper::manifest::expand;
 use lockkeeper::{Access, DirGrant, ProcessSpec};
 use tempfile::TempDir;
 
-pub(super) use runner::runner;
+pub(super) use runner::{component, runner};
 
 /// What a process of Python may start at once, itself included below it: programs for `multiprocessing` start many.
 const CHILDREN_MAX: u32 = 1_000;

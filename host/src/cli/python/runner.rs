@@ -19,21 +19,27 @@ const WORLD: &str = "lockkeeper:python/runner@0.1.0";
 
 /// The runner, built if it is not in the cache yet.
 pub(in super::super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
-    // The builder runs elsewhere.
-    let home = std::path::absolute(cache).context("the current directory cannot be found")?.join("python");
-    let component = home.join(format!("runner-{}.wasm", key()));
+    let component = component(cache)?;
     if component.exists() {
         return Ok(component);
     }
-    fs::create_dir_all(&home).with_context(|| format!("the cache directory {} cannot be used", home.display()))?;
+    let home = component.parent().context("a file lies in a directory")?;
+    fs::create_dir_all(home).with_context(|| format!("the cache directory {} cannot be used", home.display()))?;
     // Two commands at a time build one: the second one waits, and finds it.
     let lock = home.join("building.lock");
     let _alone =
         OsLock::exclusive(&lock, "building the Python runner").context("nobody can build the Python runner")?;
     if !component.exists() {
-        build(&home, &component)?;
+        build(home, &component)?;
     }
     Ok(component)
+}
+
+/// Where it is once it is built.
+pub(in super::super) fn component(cache: &Path) -> anyhow::Result<PathBuf> {
+    // The builder runs elsewhere.
+    let cache = std::path::absolute(cache).context("the current directory cannot be found")?;
+    Ok(cache.join("python").join(format!("runner-{}.wasm", key())))
 }
 
 /// Another command has other sources, and another runner.
@@ -77,6 +83,10 @@ fn build(home: &Path, component: &Path) -> anyhow::Result<()> {
     ]);
     command.arg("-o").arg(&made);
     run(&mut command, "building the Python runner")?;
+    // Nobody writes to it: so it is known by its stamp, and not read at every start.
+    let mut permissions = fs::metadata(&made)?.permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&made, permissions)?;
     fs::rename(made, component).context("the Python runner cannot be put into the cache")?;
     complain(format_args!(
         "python: the runner is built ({:.0} s); it starts in milliseconds from now on",

@@ -9,6 +9,7 @@ macro_rules! sources {
 /// Each file by its path in the project.
 pub(super) const SOURCES: &[(&str, &str)] = sources![
     "guest/python/runner/app.py",
+    "guest/python/runner/lk_asyncio.py",
     "guest/python/runner/lk_boot.py",
     "guest/python/runner/lk_executors.py",
     "guest/python/runner/lk_host.py",
