@@ -196,11 +196,7 @@ pub(crate) fn inspect(
 }
 
 /// The engine for a program: the one that was asked for, or the one that fits it.
-fn fitting<'a>(
-    engines: &'a Engines,
-    profile: Option<Profile>,
-    source: &Source<'_>,
-) -> Result<&'a Kind, ProgramError> {
+fn fitting<'a>(engines: &'a Engines, profile: Option<Profile>, source: &Source<'_>) -> Result<&'a Kind, ProgramError> {
     let kind = match profile {
         Some(profile) => engines.get(profile),
         None => engines.fitting(&source.known.footprint),

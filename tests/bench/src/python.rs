@@ -21,14 +21,15 @@ pub(crate) const SPAWN: &str = "spawn";
 /// Who runs the scripts of `peers`: an interpreter that is there and new enough, or the command.
 pub(crate) struct Python {
     version: String,
-    guest: bool,
+    /// None: the command, with CPython in a guest.
+    interpreter: Option<PathBuf>,
 }
 
 impl Python {
     /// The command, built, and what runs Python programs in it.
     pub(crate) fn guest() -> anyhow::Result<Self> {
         guests::build_command()?;
-        let python = Self { version: "that of the runner".to_owned(), guest: true };
+        let python = Self { version: "that of the runner".to_owned(), interpreter: None };
         python.empty()?;
         Ok(python)
     }
@@ -44,14 +45,18 @@ impl Python {
 
     /// Looks for one; if there is none, why.
     pub(crate) fn find() -> Result<Self, String> {
-        let asked = Command::new("python3").args(["-c", "import sys; print(*sys.version_info[:3], sep='.')"]).output();
-        let answer = asked.map_err(|error| format!("there is no python3 ({error})"))?;
-        let version = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
+        // The interpreter itself: what is called so may be a script that looks for one, at every start.
+        let asked = "import sys; print(*sys.version_info[:3], sep='.'); print(sys.executable)";
+        let answer = Command::new("python3").args(["-c", asked]).output();
+        let answer = answer.map_err(|error| format!("there is no python3 ({error})"))?;
+        let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+        let (version, interpreter) = answer.trim().split_once('\n').unwrap_or_default();
+        let (version, interpreter) = (version.to_owned(), PathBuf::from(interpreter));
         let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
         if (numbers.next(), numbers.next()) < (Some(3), Some(MINOR_MIN)) {
             return Err(format!("python3 is {version:?}, and has to be at least 3.{MINOR_MIN}"));
         }
-        Ok(Self { version, guest: false })
+        Ok(Self { version, interpreter: Some(interpreter) })
     }
 
     /// Which one it is.
@@ -123,8 +128,8 @@ impl Python {
     /// A script of `peers`, which writes nowhere but in this directory.
     fn script(&self, name: &str, dir: Option<&Path>) -> Command {
         let path = workspace().join("tests/bench/peers").join(name);
-        if !self.guest {
-            let mut python = Command::new("python3");
+        if let Some(interpreter) = &self.interpreter {
+            let mut python = Command::new(interpreter);
             // Nothing is to be left beside the sources.
             python.env("PYTHONDONTWRITEBYTECODE", "1").arg(path);
             return python;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use lockkeeper::{Access, DirGrant, Job, JobSpec, Outcome, ProcessSpec, Profile, Program, Runtime};
+use lockkeeper::{Access, DirGrant, Job, JobSpec, Outcome, ProcessSpec, Profile, Program, Runtime, RuntimeConfig};
 use tempfile::TempDir;
 
 use crate::figures::{Budget, Unit};
@@ -52,7 +52,8 @@ impl Warm {
     fn new(shards: usize) -> anyhow::Result<Self> {
         let state = tempfile::tempdir()?;
         let config = crate::ours::config(shards, &state);
-        let runtime = Runtime::new(lockkeeper::RuntimeConfig { image_stack_bytes: Some(STACK_BYTES), ..config })?;
+        let config = RuntimeConfig { image_stack_bytes: Some(STACK_BYTES), image_on_demand: true, ..config };
+        let runtime = Runtime::new(config)?;
         let runner = Program::from_file_as(&runtime, Python::runner()?, Some(Profile::Image))?;
         let dir = guests::workspace().join("tests/bench/peers");
         let named = dir.to_string_lossy().into_owned();
@@ -93,9 +94,7 @@ impl Bench {
             self.process(AT_ONCE, None),
             self.memory(),
             self.pair(),
-            self.beside("contended pairs of a Lock", |python, method| {
-                python.contended(method, WORKING, &self.lengths)
-            }),
+            self.beside("contended pairs of a Lock", |python, method| python.contended(method, WORKING, &self.lengths)),
             self.beside("adding to a Value under its lock", |python, method| {
                 python.value_add(method, WORKING, &self.lengths)
             }),
@@ -174,7 +173,9 @@ impl Bench {
     /// What belongs to these figures and to no others.
     pub(crate) fn notes(&self) -> Vec<String> {
         vec![
-            format!("`{OURS}` is the command, with the runner and its code in the cache; a Process of it begins by spawn"),
+            format!(
+                "`{OURS}` is the command, with the runner and its code in the cache; a Process of it begins by spawn"
+            ),
             format!(
                 "{WAITING} of ours wait, and of the peers {WAITING} and {WAITING_BY_SPAWN}: what is private in smaps_rollup"
             ),

@@ -130,6 +130,11 @@ fn who_dies_while_holding_or_waiting_hangs_nobody() {
 }
 
 #[test]
+fn who_was_ended_can_be_joined_by_the_holder_of_what_it_waited_for() {
+    same("ended_waiter", &[]);
+}
+
+#[test]
 fn what_cannot_be_is_an_error_and_no_hang() {
     ours("clear_errors");
 }
@@ -201,7 +206,10 @@ fn a_runaway_program_meets_its_time_limit_wherever_it_is() {
         ("waits", "import multiprocessing as mp\nmp.Event().wait()\n"),
         ("gets", "import multiprocessing as mp\nmp.Queue().get()\n"),
         ("locks", locked),
-        ("catches", "import time\nwhile True:\n    try:\n        time.sleep(1000)\n    except BaseException:\n        pass\n"),
+        (
+            "catches",
+            "import time\nwhile True:\n    try:\n        time.sleep(1000)\n    except BaseException:\n        pass\n",
+        ),
         ("awaits", "import asyncio\nasyncio.run(asyncio.sleep(1000))\n"),
     ] {
         let program = dir.path().join(format!("{name}.py"));
