@@ -45,7 +45,11 @@ pub struct RuntimeConfig {
     /// The stack of a process of [`Profile::Image`] in WebAssembly, in bytes. None: 2 MiB. Twice as much is reserved of the
     /// host's addresses.
     pub image_stack_bytes: Option<usize>,
-    /// How the guards under stacks of [`Profile::Dense`] are kept.
+    /// Whether what a process of [`Profile::Image`] needs of the system is mapped when it starts, and not taken from a pool.
+    /// The host is there some milliseconds sooner, as a pool for 1,000 processes takes that long to make; a process starts
+    /// later by what its mappings take.
+    pub image_on_demand: bool,
+    /// How the guards under stacks of [`Profile::Dense`], or of what is mapped on demand, are kept.
     pub stack_guards: StackGuards,
     /// Who is told of what happens.
     pub observer: Option<Observer>,
@@ -101,6 +105,7 @@ impl Runtime {
             dense_stack_bytes: config.dense_stack_bytes,
             image_stack_bytes: config.image_stack_bytes,
             image_processes: config.image_processes,
+            image_on_demand: config.image_on_demand,
             expected: config.expected,
             host_interfaces: config.host_interfaces,
         }));

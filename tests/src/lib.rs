@@ -19,6 +19,11 @@ use std::time::Duration;
 /// is broken, and the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Whether the numbers are to be those of the promises, and the tests as long as that takes.
+pub fn at_full_scale() -> bool {
+    std::env::var_os("SCALE").is_some_and(|value| value != "0")
+}
+
 /// Says what a long test came to. `cargo test` keeps what a test that passes prints with `println!`, and this is what the
 /// test was run for.
 pub fn figure(line: fmt::Arguments<'_>) {

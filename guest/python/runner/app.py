@@ -19,6 +19,10 @@ import lk_mp
 
 lk_mp.install()
 lk_library.preload()
+
+import lk_asyncio
+
+lk_asyncio.install()
 lk_library.embed()
 
 # For programs that are written for this host: `guest/python/package`.
@@ -27,7 +31,10 @@ import lk_boot
 from wit_world import exports
 
 import gc
+import sys
 
+# What was read of the directories of the build: they are not there later, and letting go of it takes time in every process.
+sys.path_importer_cache.clear()
 gc.collect()
 # The collector would otherwise write into every page of the snapshot, in every process.
 gc.freeze()

@@ -28,7 +28,6 @@ def main():
 def _begin():
     random.seed()
     # Those of the machine on which the component was built.
-    sys.path_importer_cache.clear()
     sys.path[:] = [part for part in os.environ.pop("LOCKKEEPER_PYTHON_PATH", "").split(":") if part]
     sys.stdin = open(0, "r", closefd=False, encoding="utf-8", errors="surrogateescape")
     sys.stdout = _line_buffered(1, "surrogateescape")

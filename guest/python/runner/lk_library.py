@@ -10,7 +10,7 @@ import zlib
 from importlib.machinery import ModuleSpec
 
 PRELOADED = """
-abc argparse ast atexit base64 bisect collections collections.abc concurrent.futures contextlib contextvars copy csv
+abc argparse ast asyncio atexit base64 bisect collections collections.abc concurrent.futures contextlib contextvars copy csv
 dataclasses datetime decimal encodings.ascii encodings.cp1252 encodings.idna encodings.latin_1 encodings.utf_16 enum
 fnmatch fractions functools glob hashlib heapq inspect io itertools json linecache locale logging math multiprocessing
 multiprocessing.managers multiprocessing.pool multiprocessing.spawn multiprocessing.synchronize operator os.path pathlib

@@ -28,6 +28,8 @@ pub(crate) type Records = HashMap<OwnerId, Record, BuildHasherDefault<IdHasher>>
 #[derive(Default)]
 pub(crate) struct Record {
     life: Life,
+    /// It was told to end, so it will wait for nothing for long.
+    doomed: bool,
     /// Where it runs.
     place: Place,
     /// Whether somebody waits, or has waited, for its end.
@@ -84,6 +86,16 @@ impl Record {
 
     pub(crate) fn end(&mut self) {
         self.life = Life::Ended;
+    }
+
+    /// It was told to end.
+    pub(crate) fn doom(&mut self) {
+        self.doomed = true;
+    }
+
+    /// Whether its waits may count as over.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed
     }
 
     /// Somebody waits for the end of this owner: from here on its own waits may close circles.

@@ -9,6 +9,7 @@ use lockkeeper::{AppendSpec, Durability, FileSpec, Format, JobSpec, LockSpec, Pr
 use super::build::installed_targets;
 use super::options::HostOptions;
 use super::output::print_line;
+use super::python;
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -21,13 +22,14 @@ type Finding = Result<String, String>;
 
 impl Doctor {
     pub(super) fn execute(self) -> anyhow::Result<u8> {
-        let checks: [(&str, Finding); 6] = [
+        let checks: [(&str, Finding); 7] = [
             ("engine", engine()),
             ("state directory", self.state()),
             ("cache directory", self.cache()),
             ("file locks here", files()),
             ("cargo", version("cargo", "to build guests in Rust, install it from rustup.rs")),
             ("target wasm32-wasip2", target()),
+            ("Python runner", self.python_runner()),
         ];
         let mut wrong = 0u8;
         for (what, finding) in &checks {
@@ -65,6 +67,15 @@ impl Doctor {
         };
         let config = RuntimeConfig { shards: 1, cache_dir: Some(dir.clone()), ..RuntimeConfig::default() };
         Runtime::new(config).map(|_| dir.display().to_string()).map_err(|error| error.to_string())
+    }
+
+    fn python_runner(&self) -> Finding {
+        let find = || python::component(&self.host.needed_cache_dir()?);
+        match find() {
+            Ok(component) if component.exists() => Ok(component.display().to_string()),
+            Ok(_) => Ok("the first Python program has it built, by python3".to_owned()),
+            Err(error) => Ok(format!("none: {error:#}")),
+        }
     }
 }
 

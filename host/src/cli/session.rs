@@ -62,6 +62,9 @@ pub(super) enum ExitCodes {
 /// Deep enough that the interpreter's own limits on recursion are met before that of its stack.
 const PYTHON_STACK_BYTES: usize = 32 << 20;
 
+/// Room for one that has as many children as it may, while the ones before them are cleared away.
+const PYTHON_PROCESSES: usize = 1_100;
+
 /// A host for one run.
 pub(super) struct Session {
     runtime: Arc<Runtime>,
@@ -101,6 +104,9 @@ impl Session {
             // A Python program starts as many as it likes.
             expected: Some(at_once).filter(|_| !options.runs_python),
             image_stack_bytes: options.runs_python.then_some(PYTHON_STACK_BYTES),
+            image_processes: options.runs_python.then_some(PYTHON_PROCESSES),
+            // Most of them start few, and a pool for as many as they may would take longer to make than they run.
+            image_on_demand: options.runs_python,
             disk: None,
             ..RuntimeConfig::default()
         };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::engine::Profile;
-use crate::program::{Program, ProgramError, read};
+use crate::program::{Program, ProgramError, Source};
 use crate::runtime::Runtime;
 
 impl Program {
@@ -22,12 +22,12 @@ impl Program {
         profile: Option<Profile>,
     ) -> Result<Self, ProgramError> {
         let path = path.as_ref();
-        Self::link(runtime.engines(), runtime.cache(), profile, path, &read(path)?)
+        Self::link(runtime.engines(), runtime.cache(), profile, Source::file(path, runtime.cache())?)
     }
 
     /// [`from_file`](Program::from_file) for a program whose bytes are at hand. Its processes see `name` as their first
     /// argument, and messages call it so.
     pub fn from_bytes(runtime: &Runtime, name: &str, bytes: &[u8]) -> Result<Self, ProgramError> {
-        Self::link(runtime.engines(), runtime.cache(), runtime.profile(), Path::new(name), bytes)
+        Self::link(runtime.engines(), runtime.cache(), runtime.profile(), Source::bytes(Path::new(name), bytes))
     }
 }

@@ -1,13 +1,13 @@
 //! What a program's processes begin with, and which profile fits it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmparser::{Parser, Payload};
 
 use super::Profile;
 use super::memories::CLASSES;
 
 /// What a process of a program begins with, as its file says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footprint {
     /// Memories of its own.
     pub memories: usize,

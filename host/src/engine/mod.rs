@@ -72,6 +72,8 @@ pub(crate) struct EngineConfig {
     pub(crate) image_stack_bytes: Option<usize>,
     /// How many processes [`Profile::Image`] has room for. None: [`IMAGE_PROCESSES`].
     pub(crate) image_processes: Option<usize>,
+    /// Whether what a process of [`Profile::Image`] needs is mapped for it alone, and not taken from a pool.
+    pub(crate) image_on_demand: bool,
     /// How many processes there will be at once, if that is known.
     pub(crate) expected: Option<usize>,
     /// What programs may import beside WASI and this package.
@@ -204,34 +206,18 @@ impl Engines {
         let wanted =
             self.config.image_processes.or(self.few().map(|few| few + SPARE_PROCESSES)).unwrap_or(IMAGE_PROCESSES);
         let processes = limits.image_processes(wanted)?;
-        let mut pool = PoolingAllocationConfig::new();
-        let memories = count(processes * IMAGE_MEMORIES);
-        let any = u32::MAX;
-        pool.total_component_instances(count(processes))
-            .total_stacks(count(processes))
-            .total_memories(memories)
-            .total_tables(count(processes * IMAGE_TABLES))
-            // What follows is counted and not reserved.
-            .total_core_instances(any)
-            .max_core_instances_per_component(any)
-            .max_memories_per_component(memories)
-            .max_tables_per_component(any)
-            .max_component_instance_size(INSTANCE_BYTES_MAX)
-            .max_core_instance_size(INSTANCE_BYTES_MAX)
-            .max_tables_per_module(IMAGE_TABLES_PER_MODULE)
-            .table_elements(TABLE_ELEMENTS)
-            .total_gc_heaps(count(processes))
-            // What nearly every process needs again stays in memory and is zeroed by hand.
-            .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
-            .table_keep_resident(STACK_KEPT_BYTES)
-            .async_stack_keep_resident(STACK_KEPT_BYTES)
-            .pagemap_scan(Enabled::Auto);
-        let mut config = common(self.config.image_stack_bytes.unwrap_or(IMAGE_STACK_BYTES));
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let start = |reason: String| EngineError::Start { profile: Profile::Image, reason };
+        let stack = self.config.image_stack_bytes.unwrap_or(IMAGE_STACK_BYTES);
+        let mut config = common(stack);
+        if self.config.image_on_demand {
+            let stacks = arena::stacks(processes, stack_bytes(stack), self.config.guards)
+                .map_err(|error| start(format!("its addresses cannot be reserved: {error}")))?;
+            config.with_host_stack(Arc::new(stacks));
+        } else {
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(processes)));
+        }
         let room = Room::new(Profile::Image, processes, limits);
-        let start =
-            |error: wasmtime::Error| EngineError::Start { profile: Profile::Image, reason: format!("{error:#}") };
-        self.kind(&config, room).map_err(start)
+        self.kind(&config, room).map_err(|error| start(format!("{error:#}")))
     }
 
     fn kind(&self, config: &Config, room: Room) -> wasmtime::Result<Kind> {
@@ -258,6 +244,34 @@ impl Engines {
     pub(crate) fn host_interfaces(&self) -> &HostInterfaces {
         &self.config.host_interfaces
     }
+}
+
+/// The pool of [`Profile::Image`]. It has all that so many processes could need, guards of their stacks among it, before the
+/// first of them begins.
+fn pool(processes: usize) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    let memories = count(processes * IMAGE_MEMORIES);
+    let any = u32::MAX;
+    pool.total_component_instances(count(processes))
+        .total_stacks(count(processes))
+        .total_memories(memories)
+        .total_tables(count(processes * IMAGE_TABLES))
+        // What follows is counted and not reserved.
+        .total_core_instances(any)
+        .max_core_instances_per_component(any)
+        .max_memories_per_component(memories)
+        .max_tables_per_component(any)
+        .max_component_instance_size(INSTANCE_BYTES_MAX)
+        .max_core_instance_size(INSTANCE_BYTES_MAX)
+        .max_tables_per_module(IMAGE_TABLES_PER_MODULE)
+        .table_elements(TABLE_ELEMENTS)
+        .total_gc_heaps(count(processes))
+        // What nearly every process needs again stays in memory and is zeroed by hand.
+        .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .table_keep_resident(STACK_KEPT_BYTES)
+        .async_stack_keep_resident(STACK_KEPT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    pool
 }
 
 /// Tables of a process of [`Profile::Image`], on average.

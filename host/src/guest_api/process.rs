@@ -87,13 +87,16 @@ impl HostChild for ProcessState {
 
     fn terminate(&mut self, child: Resource<ChildHandle>, grace: Option<types::Duration>) -> wasmtime::Result<()> {
         let child = &self.table.get(&child)?.0;
+        self.actor.scope.table().doom_owner(child.id.owner());
         child.control.terminate();
         self.household.end_within(child, grace.map_or(GRACE, Duration::from_nanos));
         Ok(())
     }
 
     fn kill(&mut self, child: Resource<ChildHandle>) -> wasmtime::Result<()> {
-        self.table.get(&child)?.0.control.stop(crate::process::control::Stop::Killed);
+        let child = &self.table.get(&child)?.0;
+        self.actor.scope.table().doom_owner(child.id.owner());
+        child.control.stop(crate::process::control::Stop::Killed);
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 mod cache;
 mod inspect;
 mod proc_exit;
+mod source;
+mod stamp;
 
 use std::fmt;
 use std::io;
@@ -16,10 +18,12 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 use wasmtime_wasi::p2::bindings::CommandPre;
 
-use crate::engine::{EngineError, Engines, Footprint, Kind, Profile, Room};
+use crate::engine::{EngineError, Engines, Kind, Profile, Room};
 use crate::process::ProcessState;
 pub(crate) use cache::Cache;
 pub use inspect::{Import, Inspection};
+use source::Known;
+pub(crate) use source::Source;
 
 /// A program, compiled and linked, ready to be started any number of times by the [`Runtime`](crate::Runtime) that it was made for.
 #[derive(Clone)]
@@ -119,12 +123,12 @@ impl Program {
         engines: &Arc<Engines>,
         cache: Option<&Cache>,
         profile: Option<Profile>,
-        path: &Path,
-        bytes: &[u8],
+        source: Source<'_>,
     ) -> Result<Self, ProgramError> {
-        let (kind, footprint) = fitting(engines, profile, path, bytes)?;
-        let component = compile(kind.linker.engine(), cache, path, bytes)?;
-        let mut inspection = Inspection::of(kind, footprint, &component);
+        let path = source.path;
+        let kind = fitting(engines, profile, &source)?;
+        let (known, component) = compile(kind.linker.engine(), cache, source)?;
+        let mut inspection = Inspection::of(kind, known.footprint, &component);
         // With interfaces of the embedder only the linker knows them all.
         if let Some(import) = inspection.imports.iter().find(|import| !import.known)
             && !engines.host_interfaces().are_some()
@@ -137,7 +141,7 @@ impl Program {
         inspection.imports.iter_mut().for_each(|import| import.known = true);
         let command = inspection.is_command.then(|| CommandPre::new(instance.clone())).transpose().map_err(mismatch)?;
         let name = path.file_name().map_or_else(|| "program".into(), |name| name.to_string_lossy()).into();
-        let digest = *blake3::hash(bytes).as_bytes();
+        let digest = known.digest;
         let (room, inspection, engines) = (kind.room.clone(), Arc::new(inspection), engines.clone());
         Ok(Self { name, instance, command, room, digest, inspection, engines })
     }
@@ -180,10 +184,10 @@ pub(crate) fn inspect(
     cache: Option<&Cache>,
     path: &Path,
 ) -> Result<Inspection, ProgramError> {
-    let bytes = read(path)?;
-    let (kind, footprint) = fitting(engines, profile, path, &bytes)?;
-    let component = compile(kind.linker.engine(), cache, path, &bytes)?;
-    let mut inspection = Inspection::of(kind, footprint, &component);
+    let source = Source::file(path, cache)?;
+    let kind = fitting(engines, profile, &source)?;
+    let (known, component) = compile(kind.linker.engine(), cache, source)?;
+    let mut inspection = Inspection::of(kind, known.footprint, &component);
     // What the embedder has, only the linker knows.
     if engines.host_interfaces().are_some() && kind.linker.instantiate_pre(&component).is_ok() {
         inspection.imports.iter_mut().for_each(|import| import.known = true);
@@ -192,39 +196,23 @@ pub(crate) fn inspect(
 }
 
 /// The engine for a program: the one that was asked for, or the one that fits it.
-fn fitting<'a>(
-    engines: &'a Engines,
-    profile: Option<Profile>,
-    path: &Path,
-    bytes: &[u8],
-) -> Result<(&'a Kind, Footprint), ProgramError> {
-    // What is no program fits anywhere: the compiler says what is wrong with it.
-    let footprint = wat::parse_bytes(bytes).map(|wasm| Footprint::of(&wasm)).unwrap_or_default();
+fn fitting<'a>(engines: &'a Engines, profile: Option<Profile>, source: &Source<'_>) -> Result<&'a Kind, ProgramError> {
     let kind = match profile {
         Some(profile) => engines.get(profile),
-        None => engines.fitting(&footprint),
+        None => engines.fitting(&source.known.footprint),
     };
-    let kind =
-        kind.map_err(|error: EngineError| ProgramError::Engine { path: path.to_owned(), reason: error.to_string() })?;
-    Ok((kind, footprint))
+    kind.map_err(|error: EngineError| ProgramError::Engine { path: source.path.to_owned(), reason: error.to_string() })
 }
 
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {
-    std::fs::read(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => ProgramError::Missing { path: path.to_owned() },
-        _ => ProgramError::Unreadable { path: path.to_owned(), source },
-    })
-}
-
-fn compile(engine: &Engine, cache: Option<&Cache>, path: &Path, bytes: &[u8]) -> Result<Component, ProgramError> {
-    let key = cache.map(|cache| cache.key(engine, bytes));
-    if let (Some(cache), Some(key)) = (cache, &key)
-        && let Some(component) = cache.load(engine, key)
-    {
-        return Ok(component);
+fn compile(engine: &Engine, cache: Option<&Cache>, source: Source<'_>) -> Result<(Known, Component), ProgramError> {
+    let found = cache.and_then(|cache| cache.load(engine, &cache.key(engine, &source.known.digest)));
+    if let Some(component) = found {
+        return Ok((source.known, component));
     }
+    let path = source.path;
+    let (known, bytes) = source.whole()?;
     let not_wasm = |reason: String| ProgramError::NotWasm { path: path.to_owned(), reason };
-    let binary = wat::parse_bytes(bytes).map_err(|error| not_wasm(first_line(&error.to_string())))?;
+    let binary = wat::parse_bytes(&bytes).map_err(|error| not_wasm(first_line(&error.to_string())))?;
     let adapted;
     let component = match binary.get(..8) {
         Some(b"\0asm\x01\0\0\0") => {
@@ -235,10 +223,10 @@ fn compile(engine: &Engine, cache: Option<&Cache>, path: &Path, bytes: &[u8]) ->
     };
     let component =
         Component::from_binary(engine, component).map_err(|error| not_wasm(first_line(&format!("{error:#}"))))?;
-    if let (Some(cache), Some(key)) = (cache, &key) {
-        cache.store(key, &component);
+    if let Some(cache) = cache {
+        cache.store(&cache.key(engine, &known.digest), &component);
     }
-    Ok(component)
+    Ok((known, component))
 }
 
 /// Makes a component of a core module of WASI 0.1.

@@ -1,17 +1,19 @@
-"""The peer in CPython: rows appended to one file under a `multiprocessing.Lock`, in each way that could be the fastest.
+"""Rows appended to one file under a `multiprocessing.Lock`, in each way that could be the
+fastest: in CPython, or as a guest.
 
-    append.py WAY PATH PROCESSES MS MS     rows per second of so many processes, after a warm-up, in a window
+    append.py METHOD WAY PATH PROCESSES MS MS   rows per second of so many processes, after a warm-up, in a window
 
-WAY is `flush` (what most programs do: a text file, a flush per row), `raw` (an unbuffered file) or `write`
+METHOD is how processes begin: `fork` or `spawn`. WAY is `flush` (what most programs do: a text file, a flush per row), `raw` (an unbuffered file) or `write`
 (`os.write`); with `-bound` after it, the lock is taken by its bound methods instead of by `with`.
 
 Prints one number. Standard library only.
 """
 
+import multiprocessing
 import os
 import sys
 
-from mp import context, rate
+from mp import rate
 
 # What a row takes in the file, its newline included.
 ROW_BYTES = 100
@@ -97,10 +99,12 @@ WAYS = {
 
 
 def main():
-    way, path, *numbers = sys.argv[1:]
+    method, way, path, *numbers = sys.argv[1:]
+    context = multiprocessing.get_context(method)
     lock = context.Lock()
     # Each row reaches the file before its lock is released, so the length of the file is the count.
-    print(rate(*map(int, numbers), WAYS[way], lambda rank: (path, lock), lambda: os.stat(path).st_size // ROW_BYTES))
+    count = lambda: os.stat(path).st_size // ROW_BYTES
+    print(rate(context, *map(int, numbers), WAYS[way], lambda rank: (path, lock), count))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,15 @@
-"""The peer in CPython: `multiprocessing.Lock` and `multiprocessing.Value`, the fastest way their manual shows.
+"""`multiprocessing.Lock` and `multiprocessing.Value`, the fastest way their manual shows: in CPython, or as a guest.
 
-    mp.py pair COUNT                nanoseconds per uncontended pair of acquire and release
-    mp.py lock PROCESSES MS MS      pairs per second of so many processes, after a warm-up, in a window
-    mp.py value PROCESSES MS MS     additions per second to one Value under its own lock, likewise
+    mp.py pair METHOD COUNT             nanoseconds per uncontended pair of acquire and release
+    mp.py lock METHOD PROCESSES MS MS   pairs per second of so many processes, after a warm-up, in a window
+    mp.py value METHOD PROCESSES MS MS  additions per second to one Value under its own lock, likewise
 
-Prints one number. Standard library only.
+METHOD is how processes begin: `fork` or `spawn`. Prints one number. Standard library only.
 """
 
 import multiprocessing
 import sys
 import time
-
-# The children inherit what is shared; starting them is not measured.
-context = multiprocessing.get_context("fork")
 
 # Pairs between two notes of the count, so that noting costs next to nothing.
 BATCH = 64
@@ -21,7 +18,7 @@ BATCH = 64
 LINE = 128 // 8
 
 
-def pair(count):
+def pair(context, count):
     lock = context.Lock()
     acquire, release = lock.acquire, lock.release
     for _ in range(count // 10):
@@ -51,7 +48,7 @@ def add(value, ready):
             value.value += 1
 
 
-def rate(processes, warm_up_ms, window_ms, target, args, count):
+def rate(context, processes, warm_up_ms, window_ms, target, args, count):
     ready = context.Semaphore(0)
     children = [context.Process(target=target, args=(*args(rank), ready), daemon=True) for rank in range(processes)]
     for child in children:
@@ -70,18 +67,18 @@ def rate(processes, warm_up_ms, window_ms, target, args, count):
 
 
 def main():
-    what, *numbers = sys.argv[1:]
-    numbers = [int(number) for number in numbers]
+    what, method, *numbers = sys.argv[1:]
+    context, numbers = multiprocessing.get_context(method), [int(number) for number in numbers]
     if what == "pair":
-        print(pair(*numbers))
+        print(pair(context, *numbers))
     elif what == "lock":
         processes, lock = numbers[0], context.Lock()
         counts = context.RawArray("q", processes * LINE)
-        print(rate(*numbers, contend, lambda rank: (lock, counts, rank), lambda: sum(counts)))
+        print(rate(context, *numbers, contend, lambda rank: (lock, counts, rank), lambda: sum(counts)))
     else:
         value = context.Value("q", 0)
         # Read without its lock: a reader must not stand in the way of those who are measured.
-        print(rate(*numbers, add, lambda rank: (value,), lambda: value.get_obj().value))
+        print(rate(context, *numbers, add, lambda rank: (value,), lambda: value.get_obj().value))
 
 
 if __name__ == "__main__":

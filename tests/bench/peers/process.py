@@ -1,9 +1,11 @@
-"""The peer in CPython: `multiprocessing.Process`, by `fork` or by `spawn`.
+"""`multiprocessing.Process`, by `fork` or by `spawn`: in CPython, or as a guest.
 
     process.py start METHOD COUNT AT_ONCE   microseconds from start to join, for each of so many, so many at a time
     process.py memory METHOD COUNT          KiB that each takes alone, of so many that wait for one lock
+    process.py park METHOD COUNT            says when so many wait, and lets them go when it is told so: for one who looks at
+                                            what they take from outside
 
-Prints one number. Standard library only.
+Prints one number, or a line. Standard library only.
 """
 
 import multiprocessing
@@ -41,7 +43,7 @@ def private_kib(pid):
         return sum(int(field[1]) for field in fields if field[0].startswith("Private_"))
 
 
-def memory(context, count):
+def waiting(context, count, look):
     ready, lock = context.Semaphore(0), context.Lock()
     lock.acquire()
     children = [context.Process(target=wait, args=(ready, lock)) for _ in range(count)]
@@ -49,18 +51,33 @@ def memory(context, count):
         child.start()
     for _ in children:
         ready.acquire()
-    taken = [private_kib(child.pid) for child in children]
+    seen = look(children)
     for child in children:
         child.kill()
     for child in children:
         child.join()
-    return sum(taken) / count
+    return seen
+
+
+def memory(context, count):
+    return waiting(context, count, lambda children: sum(private_kib(child.pid) for child in children) / count)
+
+
+def park(context, count):
+    def look(children):
+        print(len(children), "wait", flush=True)
+        return input()
+
+    # What is there once, whatever the number.
+    waiting(context, 4, len)
+    look([])
+    return waiting(context, count, look)
 
 
 def main():
     what, method, *numbers = sys.argv[1:]
     context = multiprocessing.get_context(method)
-    print({"start": start, "memory": memory}[what](context, *(int(number) for number in numbers)))
+    print({"start": start, "memory": memory, "park": park}[what](context, *(int(number) for number in numbers)))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,27 @@ pub(crate) fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Builds the command, as optimised as this is.
+pub(crate) fn build_command() -> anyhow::Result<()> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "-p", "lockkeeper"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let status = cargo.current_dir(workspace()).status().context("cargo cannot be started")?;
+    ensure!(status.success(), "the command does not build");
+    Ok(())
+}
+
+/// The command, with what it keeps where the tests have it.
+pub(crate) fn command() -> Command {
+    let kept = target_dir().join("python");
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let mut command = Command::new(workspace().join("target").join(profile).join("lockkeeper"));
+    command.env("LOCKKEEPER_CACHE_DIR", &kept).env("LOCKKEEPER_STATE_DIR", kept.join("state"));
+    command
+}
+
 /// Where a program is once it is built.
 pub(crate) fn path(name: &str) -> PathBuf {
     target_dir().join(TARGET).join("release").join(format!("{name}.wasm"))

@@ -1,5 +1,5 @@
 //! What lockkeeper's locks, append files and processes cost beside those of others: `cargo run --release -p
-//! lockkeeper-bench -- locks`, `append` or `processes`.
+//! lockkeeper-bench -- locks`, `append`, `processes` or `python`.
 //!
 //! Ours and the peers take turns in one run, round by round, so that whatever else the machine does meets all of them
 //! alike. A ratio is taken within a round; its median over the rounds is compared with the budget.
@@ -16,6 +16,7 @@ mod plan;
 mod processes;
 mod python;
 mod report;
+mod scripts;
 mod tally;
 
 use std::path::PathBuf;
@@ -59,6 +60,11 @@ enum What {
     Waiting { profile: String, shards: usize },
     /// Processes, from start to end, and the memory of those that wait, beside CPython's.
     Processes {
+        #[command(flatten)]
+        how: How,
+    },
+    /// Python programs as guests, beside the same ones in CPython.
+    Python {
         #[command(flatten)]
         how: How,
     },
@@ -132,6 +138,13 @@ fn main() -> anyhow::Result<()> {
         What::Processes { how } => {
             let mut conditions = how.conditions();
             let bench = processes::Bench::new(how.shards(), how.lengths())?;
+            let cells = plan::measure(bench.plan(), how.rounds, how.only.as_deref())?;
+            conditions.finish(bench.python_version(), bench.notes());
+            how.print(&cells, bench.not_measured(), conditions)
+        }
+        What::Python { how } => {
+            let mut conditions = how.conditions();
+            let bench = scripts::Bench::new(how.shards(), how.lengths())?;
             let cells = plan::measure(bench.plan(), how.rounds, how.only.as_deref())?;
             conditions.finish(bench.python_version(), bench.notes());
             how.print(&cells, bench.not_measured(), conditions)

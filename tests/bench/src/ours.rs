@@ -47,14 +47,19 @@ pub(crate) struct Group<'a> {
 
 /// A host as all figures of ours are taken with.
 pub(crate) fn runtime(shards: usize, state: &TempDir) -> anyhow::Result<Runtime> {
-    Ok(Runtime::new(RuntimeConfig {
+    Ok(Runtime::new(config(shards, state))?)
+}
+
+/// How it is set up.
+pub(crate) fn config(shards: usize, state: &TempDir) -> RuntimeConfig {
+    RuntimeConfig {
         shards,
         cache_dir: Some(guests::cache_dir()),
         state_dir: state.path().join("state"),
         // Nobody looks: an observer would be told of every pair.
         observer: None,
         ..RuntimeConfig::default()
-    })?)
+    }
 }
 
 impl Ours {

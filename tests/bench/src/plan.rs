@@ -11,7 +11,7 @@ use crate::figures::{Budget, Cell, Comparison, Figure, Series, Unit};
 use crate::guests;
 use crate::native;
 use crate::ours::Ours;
-use crate::python::Python;
+use crate::python::{FORK, Python};
 
 /// How many processes want one lock.
 const CONTENDED: [u32; 4] = [2, 4, 16, 256];
@@ -158,7 +158,7 @@ impl Bench {
         pairs.subject(OURS, move || self.ours.contended(processes, Placement::Home));
         if let Ok(python) = &self.python {
             let budget = [4, 16].contains(&processes).then_some(Budget::AtLeast(1.0));
-            pairs.peer(MP_LOCK, budget, move || python.contended(processes, lengths));
+            pairs.peer(MP_LOCK, budget, move || python.contended(FORK, processes, lengths));
             pairs.cell.comparisons.push(Comparison { ours: SPREAD, peer: MP_LOCK, budget: None });
         }
         pairs.subject(SPREAD, move || self.ours.contended(processes, Placement::Spread));
@@ -195,7 +195,7 @@ impl Bench {
         let mut additions = Planned::new(format!("value add, {ADDING} processes"), Unit::PerSecond);
         additions.subject(OURS, || self.ours.value_add(ADDING, Placement::Home));
         if let Ok(python) = &self.python {
-            additions.peer(MP_VALUE, Some(Budget::AtLeast(3.0)), move || python.value_add(ADDING, lengths));
+            additions.peer(MP_VALUE, Some(Budget::AtLeast(3.0)), move || python.value_add(FORK, ADDING, lengths));
             additions.cell.comparisons.push(Comparison { ours: SPREAD, peer: MP_VALUE, budget: None });
         }
         additions.subject(SPREAD, || self.ours.value_add(ADDING, Placement::Spread));

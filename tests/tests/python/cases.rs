@@ -90,6 +90,11 @@ fn executors_of_processes_and_threads_give_their_results() {
 }
 
 #[test]
+fn asyncio_runs_tasks_with_queues_locks_and_time_limits() {
+    same("asyncio_tasks", &[]);
+}
+
+#[test]
 fn a_manager_shares_lists_dicts_and_namespaces() {
     same("manager", &[]);
 }
@@ -122,6 +127,11 @@ fn eight_clients_lose_and_tear_no_row_of_a_csv() {
 #[test]
 fn who_dies_while_holding_or_waiting_hangs_nobody() {
     ours("died");
+}
+
+#[test]
+fn who_was_ended_can_be_joined_by_the_holder_of_what_it_waited_for() {
+    same("ended_waiter", &[]);
 }
 
 #[test]
@@ -186,16 +196,29 @@ fn modules_beside_the_program_and_on_its_path_are_found() {
 #[test]
 fn a_runaway_program_meets_its_time_limit_wherever_it_is() {
     let dir = tempfile::tempdir().expect("a directory");
+    // Its child has the lock, and sleeps longer than anybody waits.
+    let locked = "import multiprocessing as mp, time\ndef hold(lock, held):\n    lock.acquire()\n    held.set()\n    \
+                  time.sleep(1000)\nif __name__ == '__main__':\n    lock, held = mp.Lock(), mp.Event()\n    \
+                  mp.Process(target=hold, args=(lock, held)).start()\n    held.wait()\n    lock.acquire()\n";
     for (name, body) in [
         ("spins", "while True:\n    pass\n"),
         ("sleeps", "import time\ntime.sleep(1000)\n"),
         ("waits", "import multiprocessing as mp\nmp.Event().wait()\n"),
+        ("gets", "import multiprocessing as mp\nmp.Queue().get()\n"),
+        ("locks", locked),
+        (
+            "catches",
+            "import time\nwhile True:\n    try:\n        time.sleep(1000)\n    except BaseException:\n        pass\n",
+        ),
+        ("awaits", "import asyncio\nasyncio.run(asyncio.sleep(1000))\n"),
     ] {
         let program = dir.path().join(format!("{name}.py"));
         fs::write(&program, body).expect("a file");
         let mut run = lockkeeper();
         let guest = run.args(["run", "--timeout", "500ms"]).arg(&program).output().expect("the command starts");
-        assert_eq!(guest.status.code(), Some(124), "{name}: {}", text(&guest.stderr));
+        let said = text(&guest.stderr);
+        assert_eq!(guest.status.code(), Some(124), "{name}: {said}");
+        assert!(said.contains("time limit"), "{name}: {said}");
     }
 }
 

@@ -6,5 +6,6 @@
 //! The first test that runs a guest builds the runner, in a minute, into `target/guests/python`.
 
 mod cases;
+mod crowd;
 mod package;
 mod support;

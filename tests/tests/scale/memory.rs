@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use lockkeeper::observe::Outcome;
 use lockkeeper::{Limits, LockState, Process, ProcessSpec, Profile, Program};
-use lockkeeper_tests::{figure, guest, join};
+use lockkeeper_tests::{at_full_scale, figure, guest, join};
 
 use crate::parked::{park, run_through};
-use crate::support::{Quiet, alone, at_full_scale, quiet, taken};
+use crate::support::{Quiet, alone, quiet, taken};
 
 /// How much more memory there may be after very many processes than before.
 const LEFT_BYTES_MAX: u64 = 2 << 20;

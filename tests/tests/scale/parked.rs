@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use lockkeeper::observe::Outcome;
 use lockkeeper::{Job, Process, Profile, Program, StackGuards};
-use lockkeeper_tests::{figure, guest, join};
+use lockkeeper_tests::{at_full_scale, figure, guest, join};
 
-use crate::support::{Quiet, alone, at_full_scale, quiet, taken};
+use crate::support::{Quiet, alone, quiet, taken};
 
 /// What a process that waits may take of memory, page tables apart.
 const RESIDENT_BYTES_MAX: f64 = 36.0 * 1024.0;

@@ -69,11 +69,6 @@ pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
     TURNS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the numbers are to be those of the promises.
-pub(crate) fn at_full_scale() -> bool {
-    std::env::var_os("SCALE").is_some_and(|value| value != "0")
-}
-
 /// What this process takes, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {

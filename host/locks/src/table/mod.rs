@@ -117,6 +117,14 @@ impl LockTable {
         self.owners.lock(owner).entry(owner).or_default().set_place(place);
     }
 
+    /// The owner was told to end, and will be ended: what it waits for makes no circle any more, although it still stands in
+    /// the queues. So who has ended it may wait for its end, and hold meanwhile what it waited for.
+    pub fn doom_owner(&self, owner: OwnerId) {
+        if let Some(record) = self.owners.lock(owner).get_mut(&owner) {
+            record.doom();
+        }
+    }
+
     /// Whether the owner holds anything, or has anything else that others may wait for. Too many rather than too few.
     #[must_use]
     pub fn holds_any(&self, owner: OwnerId) -> bool {
@@ -485,8 +493,8 @@ impl LockTable {
     /// All that an owner waits for now, and who could block it.
     pub(crate) fn waits_of(&self, owner: OwnerId) -> Vec<Waits> {
         let waits: Vec<_> = match self.owners.lock(owner).get(&owner) {
-            Some(record) => record.waits().collect(),
-            None => Vec::new(),
+            Some(record) if !record.is_doomed() => record.waits().collect(),
+            _ => Vec::new(),
         };
         waits.into_iter().filter_map(|(lock, ticket)| self.waits_at(lock, ticket)).collect()
     }

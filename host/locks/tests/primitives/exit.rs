@@ -73,6 +73,23 @@ fn a_circle_of_a_lock_and_an_exit_is_refused_from_both_sides() {
     }
 }
 
+/// The same, but that the parent has ended its child: that still stands in the queue, and will be gone from there.
+#[test]
+fn whoever_was_told_to_end_closes_no_circle() {
+    let desk = Desk::new();
+    let (lock, of_b) = (desk.mutex(), exit(&desk, B));
+    let held = desk.table.try_ask(A, lock, Ask::Exclusive, desk.at(0)).expect("it may").expect("it is free");
+    let wait = desk.table.ask(B, lock, Ask::Exclusive, desk.at(1)).expect("the parent could release it");
+    desk.table.doom_owner(B);
+    let mut join = desk.wait_exit(A, of_b);
+    drop(wait);
+    desk.table.end_exit(of_b);
+    join.got();
+    desk.table.release_hold(A, lock, held.fence, desk.at(3)).expect("its own");
+    desk.table.doom_owner(C);
+    desk.table.check();
+}
+
 #[test]
 fn a_circle_through_several_exits_is_found_and_a_line_of_them_is_none() {
     let desk = Desk::new();

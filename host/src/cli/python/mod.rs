@@ -13,6 +13,7 @@ use lockkeeper::{JobLimits, Limits, ProcessSpec, Program};
 
 use super::options::HostOptions;
 use super::session::Session;
+pub(super) use runner::component;
 use script::Script;
 
 /// What a process of Python may start at once, itself included below it: programs for `multiprocessing` start many.

@@ -22,22 +22,28 @@ const WORLD: &str = "lockkeeper:python/runner@0.1.0";
 
 /// The runner, built if it is not in the cache yet.
 pub(super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
-    // The builder runs elsewhere.
-    let home = std::path::absolute(cache).context("the current directory cannot be found")?.join("python");
-    let kept = home.join(format!("runner-{}", key()));
-    let component = kept.join(NAME);
+    let component = component(cache)?;
     if component.exists() {
         return Ok(component);
     }
-    fs::create_dir_all(&home).with_context(|| format!("the cache directory {} cannot be used", home.display()))?;
+    let kept = component.parent().context("a file lies in a directory")?;
+    let home = kept.parent().context("a directory lies in another")?;
+    fs::create_dir_all(home).with_context(|| format!("the cache directory {} cannot be used", home.display()))?;
     // Two commands at a time build one: the second one waits, and finds it.
     let lock = home.join("building.lock");
     let _alone =
         OsLock::exclusive(&lock, "building the Python runner").context("nobody can build the Python runner")?;
     if !component.exists() {
-        build(&home, &kept)?;
+        build(home, kept)?;
     }
     Ok(component)
+}
+
+/// Where it is once it is built.
+pub(in super::super) fn component(cache: &Path) -> anyhow::Result<PathBuf> {
+    // The builder runs elsewhere.
+    let cache = std::path::absolute(cache).context("the current directory cannot be found")?;
+    Ok(cache.join("python").join(format!("runner-{}", key())).join(NAME))
 }
 
 /// Another command has other sources, and another runner.
@@ -83,9 +89,14 @@ fn build(home: &Path, kept: &Path) -> anyhow::Result<()> {
         "-p",
         "guest/python/package",
     ]);
-    command.arg("-o").arg(made.join(NAME));
+    let made = made.join(NAME);
+    command.arg("-o").arg(&made);
     pip::run(&mut command, "building the Python runner")?;
-    fs::rename(made, kept).context("the Python runner cannot be put into the cache")?;
+    // Nobody writes to it: so it is known by its stamp, and not read at every start.
+    let mut permissions = fs::metadata(&made)?.permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&made, permissions)?;
+    fs::rename(work.path().join("made"), kept).context("the Python runner cannot be put into the cache")?;
     complain(format_args!(
         "python: the runner is built ({:.0} s); it starts in milliseconds from now on",
         begun.elapsed().as_secs_f64()

@@ -12,7 +12,7 @@ use self::ours::{Ours, Row};
 use crate::figures::{Budget, Comparison, Unit};
 use crate::guests;
 use crate::plan::{Lengths, NotMeasured, OURS, Planned, SPREAD};
-use crate::python::Python;
+use crate::python::{FORK, Python};
 
 /// What a record takes in the file, its newline included.
 const RECORD_BYTES: usize = 100;
@@ -175,7 +175,7 @@ impl Bench {
             for (way, who) in WAYS {
                 cell.peer(who, Some(Budget::AtLeast(2.0)), move || {
                     let place = self.disk.place()?;
-                    python.locked_rows(way, &place.path, LOCKED, &self.lengths)
+                    python.locked_rows(FORK, way, &place.path, LOCKED, &self.lengths)
                 });
                 cell.cell.comparisons.push(Comparison { ours: BYTES, peer: who, budget: None });
             }
