@@ -4,7 +4,7 @@ import time
 
 import lk_threads
 from componentize_py_types import Err
-from wit_world.imports import barrier, condition, event, mutex, objects, process, queue, rlock, semaphore
+from wit_world.imports import barrier, condition, event, mutex, objects, process, queue, rlock, rwlock, semaphore
 from wit_world.imports import lockkeeper_adapter_exit as _exit
 from wit_world.imports import lockkeeper_runtime_types as types
 from wit_world.imports import value
@@ -38,6 +38,7 @@ def nanoseconds(timeout):
 _kinds = {
     "mutex": mutex.Mutex,
     "rlock": rlock.Rlock,
+    "rwlock": rwlock.Rwlock,
     "semaphore": semaphore.Semaphore,
     "condition": condition.Condition,
     "event": event.Event,
