@@ -6,4 +6,5 @@
 //! The first test that runs a guest builds the runner, in a minute, into `target/guests/python`.
 
 mod cases;
+mod rows;
 mod support;
