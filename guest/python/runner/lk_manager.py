@@ -129,7 +129,8 @@ class NamespaceProxy:
         return (_namespace, (self._content,))
 
     def __repr__(self):
-        inside = ", ".join(f"{name}={item!r}" for name, item in self._content.read().items())
+        shown = sorted(f"{name}={item!r}" for name, item in self._content.read().items() if not name.startswith("_"))
+        inside = ", ".join(shown)
         return f"Namespace({inside})"
 
 
@@ -183,6 +184,14 @@ def _managed(obj):
     return obj
 
 
+class ValueProxy(lk_shared.Synchronized):
+    def get(self):
+        return self.value
+
+    def set(self, item):
+        self.value = item
+
+
 class SyncManager:
     """What `multiprocessing.Manager()` answers: there is nothing to start, and nothing to shut down."""
 
@@ -220,7 +229,7 @@ class SyncManager:
         return _managed(lk_mp.JoinableQueue(maxsize, ctx=self._context))
 
     def Value(self, typecode, *args):
-        return _managed(lk_shared.Value(typecode, *args, lock=self.RLock()))
+        return _managed(ValueProxy(lk_shared.RawValue(typecode, *args), self.RLock()))
 
     def Array(self, typecode, sequence):
         return _managed(lk_shared.Array(typecode, sequence, lock=self.RLock()))

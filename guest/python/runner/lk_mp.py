@@ -6,19 +6,21 @@ events, barriers, queues and the pool are objects of the host behind the same na
 """
 
 import io
+import itertools
 import os
 import pickle
 import queue as _queue
 import sys
 import time
 import types as _types
+import weakref
 
 import lk_host
 import lk_threads
 from componentize_py_types import Err
 from lk_host import Object, known, wait, wait_for_one
 from wit_world.imports import lockkeeper_runtime_types as errors
-from wit_world.imports import objects, process as host_process
+from wit_world.imports import objects, process as host_process, value
 
 RECURSIVE, SEMAPHORE, MUTEX = 0, 1, 2
 
@@ -136,6 +138,34 @@ class SemLock:
         self.release()
 
 
+#: What can be waited for by its process's number: children, and the parent.
+_ends = weakref.WeakValueDictionary()
+
+#: What this process holds as long as it lives, for its children to see its end; and what its parent holds.
+_own_life, _parent = None, None
+
+
+def _life():
+    global _own_life
+    if _own_life is None:
+        _own_life = Object.made("rwlock", objects.Kind_Rwlock())
+        _own_life.handle.write(None)
+    return _own_life
+
+
+class Parent:
+    """Whoever started this process: its hold ends with it, however it ends."""
+
+    def __init__(self, life):
+        self._life, self._has_ended = life, False
+
+    def wait(self, timeout=None):
+        if not self._has_ended:
+            handle = self._life.handle
+            self._has_ended = wait(lambda: handle.try_read() is not None, handle.read, timeout)
+        return self._has_ended or None
+
+
 class Popen:
     """A child, started as `spawn` has it: a new instance of this component that unpickles what to do."""
 
@@ -150,6 +180,7 @@ class Popen:
         prepared = spawn.get_preparation_data(process_obj._name)
         # The child is there from its start; without a directory there is only `/`, which is none to change to.
         del prepared["dir"]
+        prepared["parent_life"] = _life()
         context.set_spawning_popen(self)
         try:
             reduction.dump(prepared, start)
@@ -162,6 +193,9 @@ class Popen:
             ("LOCKKEEPER_PYTHON_PATH", ""),
             ("LOCKKEEPER_PYTHON_CWD", os.getcwd()),
         ]
+        # As with CPython, whoever is no daemon goes on when its parent is killed.
+        orphans = host_process.Orphans.END if process_obj.daemon else host_process.Orphans.ADOPT
+        options = {"orphans": orphans, "memory_bytes": None, "timeout": None, **getattr(process_obj, "_options", {})}
         options = host_process.Options(
             args=sys.argv,
             start=start.getvalue(),
@@ -169,15 +203,15 @@ class Popen:
             grants=None,
             objects=list(known),
             name=None,
-            orphans=host_process.Orphans.END,
-            **getattr(process_obj, "_limits", {"memory_bytes": None, "timeout": None}),
+            **options,
         )
         try:
             self._child = host_process.Child.spawn("self", options)
         except Err as error:
             raise OSError(11, f"the host starts no process: {lk_host.told(error.value)}") from None
         self.pid = self._child.pid()
-        self.sentinel = self
+        self.sentinel = self.pid
+        _ends[self.pid] = self
 
     def duplicate_for_child(self, descriptor):
         return descriptor
@@ -253,6 +287,8 @@ class Condition:
         if getattr(self._lock._semlock, "kind", SEMAPHORE) == SEMAPHORE:
             raise TypeError("a Condition takes a Lock or an RLock: who holds a semaphore is not known")
         self._object = Object.made("condition", objects.Kind_Condition(self._lock._semlock.name))
+        # How many notifications were for more than waited in the host.
+        self._missed = Object.made("value", objects.Kind_Value(value.Scalar_Unsigned(0)))
         self._methods()
 
     def _methods(self):
@@ -260,10 +296,10 @@ class Condition:
 
     def __getstate__(self):
         _assert_spawning(self)
-        return (self._lock, self._object, getattr(self, "_managed", False))
+        return (self._lock, self._object, self._missed, getattr(self, "_managed", False))
 
     def __setstate__(self, state):
-        self._lock, self._object, self._managed = state
+        self._lock, self._object, self._missed, self._managed = state
         self._methods()
 
     def __enter__(self):
@@ -275,9 +311,13 @@ class Condition:
     def wait(self, timeout=None):
         semlock = self._lock._semlock
         assert semlock._is_mine(), "must acquire() condition before using wait()"
+        end = None if timeout is None else time.monotonic() + timeout
+        if self._let_threads_run(semlock, end):
+            return True
         held, semlock._held = semlock._held, 0
         try:
-            return self._object.handle.wait(lk_host.nanoseconds(timeout)).notified
+            left = None if end is None else end - time.monotonic()
+            return self._object.handle.wait(lk_host.nanoseconds(left)).notified
         except Err as error:
             if isinstance(error.value, errors.Error_TimedOut):
                 return False
@@ -285,14 +325,34 @@ class Condition:
         finally:
             semlock._held, semlock._holder = held, lk_threads.get_ident()
 
+    def _let_threads_run(self, semlock, end):
+        """Another thread of this process may be the one that notifies. As long as there is one to run, this waits without a
+        place in the host's queue, and sees whether there was a notification that found nobody there. Answers that."""
+        before = self._missed.handle.get().value
+        while lk_threads.is_pending() and (end is None or time.monotonic() < end):
+            held, semlock._held = semlock._held, 0
+            semlock.object.handle.release(None)
+            try:
+                lk_threads.run_one()
+            finally:
+                semlock.acquire()
+                semlock._held = held
+            if self._missed.handle.get().value != before:
+                return True
+        return False
+
+    def _notify(self, woken, wanted):
+        if woken < wanted:
+            self._missed.handle.add(value.Scalar_Unsigned(1))
+
     def notify(self, n=1):
         assert self._lock._semlock._is_mine(), "lock is not owned"
         if n > 0:
-            self._object.handle.notify(n)
+            self._notify(self._object.handle.notify(n), n)
 
     def notify_all(self):
         assert self._lock._semlock._is_mine(), "lock is not owned"
-        self._object.handle.notify_all()
+        self._notify(self._object.handle.notify_all(), float("inf"))
 
     def wait_for(self, predicate, timeout=None):
         result = predicate()
@@ -326,7 +386,11 @@ class Barrier:
     def wait(self, timeout=None):
         from threading import BrokenBarrierError
 
-        limit = lk_host.nanoseconds(self._timeout if timeout is None else timeout)
+        timeout = self._timeout if timeout is None else timeout
+        end = None if timeout is None else time.monotonic() + timeout
+        # One of them may be what another process waits for before it comes here.
+        lk_threads.run_all(end)
+        limit = lk_host.nanoseconds(None if end is None else end - time.monotonic())
         try:
             index = self._first.handle.wait(limit)
             if self._second is not None:
@@ -363,8 +427,8 @@ class Barrier:
 
     def __repr__(self):
         if self.broken:
-            return f"<{type(self).__qualname__} at {id(self):#x}: broken>"
-        return f"<{type(self).__qualname__} at {id(self):#x}: waiters={self.n_waiting}/{self.parties}>"
+            return f"<{type(self).__module__}.{type(self).__qualname__} at {id(self):#x}: broken>"
+        return f"<{type(self).__module__}.{type(self).__qualname__} at {id(self):#x}: waiters={self.n_waiting}/{self.parties}>"
 
 
 #: How much a queue holds in the host, so that one of a program cannot fill the memory of all.
@@ -377,11 +441,11 @@ class Queue:
         self._maxsize = maxsize if maxsize > 0 else 0
         room = objects.Room(self._maxsize or QUEUE_ITEMS, QUEUE_BYTES, None)
         self._object = Object.made("queue", objects.Kind_Queue(room))
-        self._closed = False
+        self._closed, self._used = False, False
 
     def __getstate__(self):
         _assert_spawning(self)
-        return {**self.__dict__, "_closed": False}
+        return {**self.__dict__, "_closed": False, "_used": False}
 
     def _open(self):
         if self._closed:
@@ -400,6 +464,7 @@ class Queue:
             raise
         if not came:
             raise _queue.Full
+        self._used = True
 
     def get(self, block=True, timeout=None):
         handle = self._open()
@@ -418,6 +483,9 @@ class Queue:
         return self._object.handle.length()
 
     def empty(self):
+        # To close one that nothing was put into does nothing in CPython.
+        if self._closed and self._used:
+            raise OSError("handle is closed")
         return self.qsize() == 0
 
     def full(self):
@@ -491,9 +559,42 @@ def Pipe(duplex=True):
     return (Connection(back, there), Connection(there, back)) if duplex else (Connection(there, None), Connection(None, there))
 
 
+#: How long one of several is waited for before the others are looked at.
+_SLICE = 0.005
+
+
+def _is_ready(thing, timeout):
+    if isinstance(thing, Connection):
+        return thing.poll(timeout)
+    if thing in _ends:
+        return _ends[thing].wait(timeout) is not None
+    raise ValueError(f"{thing!r} is neither a connection nor the sentinel of a process that was started here")
+
+
+def wait_for_any(object_list, timeout=None):
+    """`connection.wait`. The host waits for one object at a time, so several have their turn."""
+    things = list(object_list)
+    if not things:
+        time.sleep(timeout or 0)
+        return things
+    end = None if timeout is None else time.monotonic() + timeout
+    for turn in itertools.count():
+        ready = [thing for thing in things if _is_ready(thing, 0)]
+        left = None if end is None else end - time.monotonic()
+        if ready or (left is not None and left <= 0):
+            return ready
+        longest = left if len(things) == 1 else _SLICE if left is None else min(left, _SLICE)
+        _is_ready(things[turn % len(things)], longest)
+
+
 class SimpleQueue(Queue):
     def __init__(self, *, ctx):
         super().__init__(ctx=ctx)
+
+    def _open(self):
+        if self._closed:
+            raise OSError("handle is closed")
+        return self._object.handle
 
     def put(self, obj):
         super().put(obj)
@@ -528,6 +629,23 @@ def _assert_spawning(obj):
         context.assert_spawning(obj)
 
 
+def _install_ends():
+    from multiprocessing import process, spawn
+
+    class ParentProcess(process._ParentProcess):
+        def __init__(self, name, pid, sentinel):
+            super().__init__(name, pid, pid)
+
+    prepare = spawn.prepare
+
+    def prepare_with_parent(data):
+        global _parent
+        _parent = _ends[os.getppid()] = Parent(data.pop("parent_life"))
+        prepare(data)
+
+    process._ParentProcess, spawn.prepare = ParentProcess, prepare_with_parent
+
+
 def install():
     module("_multiprocessing", SemLock=SemLock, sem_unlink=nothing, flags={})
     from multiprocessing import context
@@ -543,6 +661,7 @@ def install():
         _resource_tracker=None,
     )
     module("multiprocessing.popen_spawn_posix", Popen=Popen)
+    _install_ends()
     for method in ("fork", "forkserver"):
         context._concrete_contexts[method] = context._concrete_contexts["spawn"]
 
@@ -554,6 +673,8 @@ def install():
     synchronize.SemLock._make_name = staticmethod(lambda: "")
     synchronize.Lock.__init__ = lock_init
     synchronize.Condition, synchronize.Event, synchronize.Barrier = Condition, Event, Barrier
+    for each in (Condition, Event, Barrier):
+        each.__module__ = "multiprocessing.synchronize"
 
     import lk_shared
 
@@ -563,13 +684,15 @@ def install():
     queues.Queue, queues.SimpleQueue, queues.JoinableQueue = Queue, SimpleQueue, JoinableQueue
     from multiprocessing import connection
 
-    connection.Pipe, connection.Connection = Pipe, Connection
+    connection.Pipe, connection.Connection, connection.wait = Pipe, Connection, wait_for_any
     # `wasi:cli/exit` knows only well and not.
     os._exit = lambda status: lk_host.exit(status & 0xFF)
     import lk_executors
     import lk_manager
     import lk_pool
+    import lk_thread_pool
 
     lk_pool.install()
+    lk_thread_pool.install()
     lk_executors.install()
     lk_manager.install()

@@ -4,6 +4,7 @@ The host hands a task on whose worker has died, and whoever gets it answers that
 never comes.
 """
 
+import collections
 import itertools
 import os
 import pickle
@@ -142,7 +143,7 @@ class AsyncResult:
             left = None if end is None else end - time.monotonic()
             if left is not None and left <= 0:
                 return
-            self._pool._pump(_LOOK if left is None else min(left, _LOOK))
+            self._pool._more(left)
 
     def get(self, timeout=None):
         import multiprocessing
@@ -169,7 +170,7 @@ class Pool:
         self._args = (self._tasks, self._results, initializer, initargs, maxtasksperchild)
         self._keys, self._open, self._ready = itertools.count(), {}, set()
         self._state = "RUN"
-        self._workers = [self._worker() for _ in range(processes)]
+        self._pool = [self._worker() for _ in range(processes)]
 
     def _worker(self):
         worker = self._context.Process(target=_work, args=self._args, daemon=True)
@@ -206,6 +207,10 @@ class Pool:
         except _queue.Empty:
             self._replace_the_dead()
 
+    def _more(self, left):
+        """Waits for what comes next, not longer than there is time left."""
+        self._pump(_LOOK if left is None else min(left, _LOOK))
+
     def _take(self, message):
         if message[0] == "ready":
             self._ready.add(message[1])
@@ -217,7 +222,9 @@ class Pool:
             result._came(place, well, found)
 
     def _replace_the_dead(self):
-        for place, worker in enumerate(self._workers):
+        if self._state == "TERMINATE":
+            return
+        for place, worker in enumerate(self._pool):
             if worker.is_alive():
                 continue
             if worker.pid not in self._ready and self._results.empty():
@@ -226,12 +233,12 @@ class Pool:
             self._ready.discard(worker.pid)
             # One that has done as many tasks as it may has not taken what tells it to end.
             if self._state == "RUN" or (self._state == "CLOSE" and self._open):
-                self._workers[place] = self._worker()
+                self._pool[place] = self._worker()
 
     def _fail(self, why):
         """Nothing more will come."""
         self._state = "TERMINATE"
-        for worker in self._workers:
+        for worker in self._pool:
             worker.terminate()
         waiting, self._open = list(self._open.values()), {}
         for result, place in waiting:
@@ -240,7 +247,7 @@ class Pool:
     def _chunks(self, iterable, chunksize):
         items = list(iterable)
         if chunksize is None:
-            chunksize, rest = divmod(len(items), len(self._workers) * 4)
+            chunksize, rest = divmod(len(items), len(self._pool) * 4)
             chunksize += bool(rest)
         return [items[at : at + chunksize] for at in range(0, len(items), max(chunksize, 1))]
 
@@ -281,13 +288,13 @@ class Pool:
     def close(self):
         if self._state == "RUN":
             self._state = "CLOSE"
-            for _ in self._workers:
+            for _ in self._pool:
                 while not self._tasks.try_put(_END):
                     self._pump(_LOOK)
 
     def terminate(self):
         self._state = "TERMINATE"
-        for worker in self._workers:
+        for worker in self._pool:
             worker.terminate()
 
     def join(self):
@@ -295,7 +302,7 @@ class Pool:
             raise ValueError("Pool is still running")
         while self._open and self._state == "CLOSE":
             self._pump(_LOOK)
-        for worker in self._workers:
+        for worker in self._pool:
             worker.join()
 
     def __enter__(self):
@@ -309,7 +316,7 @@ class Pool:
         raise NotImplementedError("pool objects cannot be passed between processes or pickled")
 
     def __repr__(self):
-        return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={len(self._workers)}>"
+        return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={len(self._pool)}>"
 
 
 #: How many tasks of an `imap` are asked for before the first is answered: what it goes over may have no end.
@@ -317,36 +324,30 @@ _AHEAD = 1_000
 
 
 class Results:
-    """Results in the order of what was asked."""
+    """Results in the order of what was asked, chunk by chunk."""
 
     def __init__(self, pool, func, iterable, chunksize):
         pool._check()
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        self._pool, self._func, self._items = pool, func, iter(iterable)
-        self._asked = []
+        self._pool, self._func, self._items, self._chunksize = pool, func, iter(iterable), chunksize
+        self._asked, self._came = [], collections.deque()
         self._ask()
 
     def _ask(self):
-        while self._items is not None and len(self._asked) < _AHEAD:
+        while self._items is not None and len(self._asked) * self._chunksize < _AHEAD:
+            result = AsyncResult(self._pool, single=False)
             try:
-                item = next(self._items)
-            except StopIteration:
-                self._items = None
-                return
+                chunk = list(itertools.islice(self._items, self._chunksize))
             except Exception as error:
-                # It is told where it stands among the results.
+                # It is told where it stands among the results, in the place of its chunk.
+                chunk, result._error, self._items = None, error, None
+            if chunk:
+                result._ask(_each, (self._func, chunk))
+            elif result._error is None:
                 self._items = None
-                failed = AsyncResult(self._pool)
-                failed._error = error
-                self._asked.append(failed._asked())
                 return
-            self._asked.append(self._pool.apply_async(self._func, (item,)) if self._pool._state == "RUN" else self._late(item))
-
-    def _late(self, item):
-        result = AsyncResult(self._pool)
-        result._ask(self._func, (item,))
-        return result._asked()
+            self._asked.append(result._asked())
 
     def __iter__(self):
         return self
@@ -359,14 +360,16 @@ class Results:
     def next(self, timeout=None):
         import multiprocessing
 
-        if not self._asked:
-            raise StopIteration
-        result = self._next(timeout)
-        if result is None:
-            raise multiprocessing.TimeoutError
-        self._asked.remove(result)
-        self._ask()
-        return result.get()
+        if not self._came:
+            if not self._asked:
+                raise StopIteration
+            result = self._next(timeout)
+            if result is None:
+                raise multiprocessing.TimeoutError
+            self._asked.remove(result)
+            self._ask()
+            self._came.extend(result.get())
+        return self._came.popleft()
 
     __next__ = next
 
@@ -381,7 +384,7 @@ class Unordered(Results):
             left = None if end is None else end - time.monotonic()
             if ready is not None or (left is not None and left <= 0):
                 return ready
-            self._pool._pump(_LOOK if left is None else min(left, _LOOK))
+            self._pool._more(left)
 
 
 def install():

@@ -194,7 +194,7 @@ class Synchronized:
         import lk_mp
 
         lk_mp._assert_spawning(self)
-        return (_synchronized, (self._obj, self._lock, self.__dict__.get("_managed", False)))
+        return (_synchronized, (type(self), self._obj, self._lock, self.__dict__.get("_managed", False)))
 
     def get_lock(self):
         return self._lock
@@ -230,8 +230,8 @@ class Synchronized:
         return f"<{type(self).__name__} wrapper for {self._obj!r}>"
 
 
-def _synchronized(obj, lock, managed):
-    made = Synchronized(obj, lock)
+def _synchronized(kind, obj, lock, managed):
+    made = kind(obj, lock)
     made.__dict__["_managed"] = managed
     return made
 

@@ -54,6 +54,16 @@ def run_one(handle=None):
     return False
 
 
+def is_pending():
+    return bool(_pending)
+
+
+def run_all(end=None):
+    """Runs all bodies that were noted, or as many as begin before that time."""
+    while _pending and (end is None or time.monotonic() < end):
+        run_one()
+
+
 class Handle:
     def __init__(self, ident=None):
         self.ident, self._done = ident, False
@@ -82,6 +92,29 @@ def start_joinable_thread(function, handle=None, daemon=True):
     handle.ident = _last
     _pending.append((handle.ident, function, handle))
     return handle
+
+
+class Worker:
+    """A thread whose bodies come one by one: between two of them nothing of it is on the stack."""
+
+    def __init__(self, name):
+        import threading
+
+        global _last
+        _last += 1
+        self.ident, self.thread = _last, threading.Thread(name=name, daemon=True)
+
+    def run_later(self, function):
+        import threading
+
+        def body():
+            threading._active[self.ident] = self.thread
+            try:
+                function()
+            finally:
+                del threading._active[self.ident]
+
+        _pending.append((self.ident, body, Handle(self.ident)))
 
 
 def start_new_thread(function, args, kwargs={}):

@@ -15,7 +15,7 @@ mod budget;
 mod fences;
 mod max_hold;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ struct Keeper {
     table: Arc<LockTable>,
     /// Each as long as a job or a process has it.
     locks: RwLock<HashMap<LockId, (Name, Weak<ScopedLock>)>>,
+    /// Those that are held by somebody who gave up all that names them: they go with the hold.
+    nameless: Mutex<HashSet<LockId>>,
     /// What the owners that are alive are called, for messages.
     names: RwLock<HashMap<OwnerId, Arc<str>>>,
     fences: Arc<FenceStore>,
@@ -174,9 +176,9 @@ impl Drop for ScopedLock {
     fn drop(&mut self) {
         let Some(keeper) = self.keeper.upgrade() else { return };
         keeper.locks.write().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        let mut nameless = keeper.nameless();
         if !keeper.table.remove(self.id) {
-            // It stays in the table, where it costs a little memory and nothing else.
-            tracing::error!(lock = %self.name, "somebody still has a lock that nobody knows any more");
+            nameless.insert(self.id);
         }
     }
 }
@@ -186,6 +188,7 @@ impl ProcessScope {
         let keeper = Arc::new(Keeper {
             table: Arc::new(LockTable::new(limits)),
             locks: RwLock::default(),
+            nameless: Mutex::default(),
             names: RwLock::default(),
             fences: Arc::new(fences),
             events,
@@ -313,11 +316,24 @@ impl ProcessScope {
         for revoked in &ended.holds {
             self.keeper.settle(revoked, how);
         }
+        let held: Vec<_> = ended.holds.iter().map(|revoked| revoked.lock).collect();
         self.table().finish_end(ended, Instant::now());
+        self.keeper.remove_nameless(&held);
     }
 }
 
 impl Keeper {
+    fn nameless(&self) -> MutexGuard<'_, HashSet<LockId>> {
+        self.nameless.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes those of these locks that nobody can name and, by now, nobody holds.
+    fn remove_nameless(&self, locks: &[LockId]) {
+        if !locks.is_empty() {
+            self.nameless().retain(|lock| !(locks.contains(lock) && self.table.remove(*lock)));
+        }
+    }
+
     fn revoke(&self, lock: &ScopedLock, expect: Option<Fence>, how: EndCause) -> Option<Fence> {
         let revoked = self.table.begin_revoke(lock.id, expect, how)?;
         let fence = revoked.fence;
@@ -333,11 +349,13 @@ impl Keeper {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&revoked.lock)
             .and_then(|(_, lock)| lock.upgrade());
-        let lock = lock.expect("whoever held the lock still has it");
-        lock.settle(revoked.fence);
+        // Nothing is bound to what nobody can name any more.
+        if let Some(lock) = &lock {
+            lock.settle(revoked.fence);
+        }
         self.events.emit(|| Event::HoldEnded {
             process: ProcessId::from(revoked.owner),
-            lock: lock.name.clone(),
+            lock: lock.as_ref().map_or_else(Name::gone, |lock| lock.name.clone()),
             fence: revoked.fence.get(),
             how,
         });

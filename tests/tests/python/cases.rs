@@ -50,6 +50,21 @@ fn a_pool_replaces_its_workers_and_carries_large_results() {
 }
 
 #[test]
+fn a_pool_of_threads_keeps_what_is_local_to_them() {
+    same("thread_pool", &[]);
+}
+
+#[test]
+fn a_thread_brings_about_what_its_own_process_waits_for() {
+    same("mixed", &[]);
+}
+
+#[test]
+fn whichever_of_several_comes_first_is_waited_for() {
+    same("waiting_for_several", &[]);
+}
+
+#[test]
 fn what_is_sent_into_a_pipe_comes_out_of_it() {
     same("pipes", &[]);
 }

@@ -8,4 +8,5 @@
 mod cases;
 mod crowd;
 mod package;
+mod rows;
 mod support;

@@ -31,8 +31,10 @@ pub(crate) fn as_guest(program: &Path, dir: &Path, args: &[impl AsRef<OsStr>]) -
     run.output().expect("the command starts")
 }
 
-fn under_cpython(program: &Path, args: &[impl AsRef<OsStr>]) -> Output {
+pub(crate) fn under_cpython(program: &Path, args: &[impl AsRef<OsStr>]) -> Output {
     let mut run = Command::new("python3");
+    // It would leave what it compiled among the programs.
+    run.env("PYTHONDONTWRITEBYTECODE", "1");
     run.arg(program).args(args).stdin(Stdio::null());
     run.output().expect("there is a python3 to compare with; install one (on Debian: python3 and python3-venv)")
 }

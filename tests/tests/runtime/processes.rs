@@ -75,7 +75,7 @@ cases! {
     test_current, test_args_argument, test_parent_process_attributes, test_process, test_terminate,
     terminate_ends_whoever_does_not_listen, test_kill, test_active_children, test_recursion, test_sentinel, test_close,
     test_many_processes, test_sys_exit, limits_are_narrowed, grants_are_narrowed, objects_of_every_kind, objects_are_rights,
-    joining_who_waits_for_us, holds_end_before_the_end_is_seen, wrong_requests,
+    what_is_held_may_be_given_up, joining_who_waits_for_us, holds_end_before_the_end_is_seen, wrong_requests,
 }
 
 #[test]

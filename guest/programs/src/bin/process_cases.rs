@@ -43,6 +43,7 @@ fn main() -> Result<ExitCode> {
         ["objects_of_every_kind"] => objects_of_every_kind()?,
         ["objects_are_rights"] => objects_are_rights()?,
         ["objects_have_a_budget"] => objects_have_a_budget()?,
+        ["what_is_held_may_be_given_up"] => what_is_held_may_be_given_up()?,
         ["joining_who_waits_for_us"] => joining_who_waits_for_us()?,
         ["holds_end_before_the_end_is_seen"] => holds_end_before_the_end_is_seen()?,
         ["children_have_a_quota"] => children_have_a_quota()?,
@@ -155,6 +156,7 @@ fn child(role: &str, words: &[&str]) -> Result<ExitCode> {
             Event::open("go")?.wait()?;
             Event::open("done")?.set();
         }
+        "gives_up" => gives_up()?,
         "bombs" => bombs()?,
         other => return Err(format!("there is no role {other}").into()),
     }
@@ -480,6 +482,39 @@ fn objects_have_a_budget() -> Result {
     for wrong in [object::barrier(0), object::signal_semaphore(2, Some(1)), object::bytes(b"abc", 2)] {
         assert!(matches!(wrong, Err(Error::InvalidArgument(_) | Error::OutOfRange)), "{wrong:?}");
     }
+    Ok(())
+}
+
+/// A hold that nobody can name any more ends with its process, and its place is free again.
+fn what_is_held_may_be_given_up() -> Result {
+    for _ in 0..3 {
+        assert_eq!(in_role("gives_up").spawn()?.join()?, Outcome::Exited(0));
+        for _ in 0..10 {
+            let object = object::mutex()?;
+            let lock = Mutex::open(object.id())?;
+            drop(lock.lock()?);
+        }
+    }
+    gives_up()
+}
+
+/// Gives up what it holds, and what it acquires only then.
+fn gives_up() -> Result {
+    let object = object::mutex()?;
+    let lock = Mutex::open(object.id())?;
+    std::mem::forget(lock.lock()?);
+    drop(object);
+    drop(lock);
+    let object = object::rwlock()?;
+    let lock = RwLock::open(object.id())?;
+    drop(object);
+    std::mem::forget(lock.read()?);
+    drop(lock);
+    let object = object::owned_semaphore(3)?;
+    let semaphore = Semaphore::open(object.id())?;
+    std::mem::forget(semaphore.acquire(2)?);
+    drop(semaphore);
+    drop(object);
     Ok(())
 }
 

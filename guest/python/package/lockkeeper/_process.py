@@ -82,7 +82,11 @@ class Process:
 
         process: Any = get_context("spawn").Process
         self._process = process(target=target, name=name, args=tuple(args), kwargs=dict(kwargs or {}))
-        self._process._limits = {"memory_bytes": memory_bytes, "timeout": _host.nanoseconds(timeout)}
+        self._process._options = {
+            "orphans": _host.contract.process.Orphans.END,
+            "memory_bytes": memory_bytes,
+            "timeout": _host.nanoseconds(timeout),
+        }
 
     def start(self) -> Process:
         """Starts it, once."""

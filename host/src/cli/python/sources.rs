@@ -27,6 +27,7 @@ pub(super) const SOURCES: &[(&str, &str)] = sources![
     "guest/python/runner/lk_mp.py",
     "guest/python/runner/lk_pool.py",
     "guest/python/runner/lk_shared.py",
+    "guest/python/runner/lk_thread_pool.py",
     "guest/python/runner/lk_threads.py",
     "guest/python/wit/runner.wit",
     "wit/append.wit",
