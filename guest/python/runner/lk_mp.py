@@ -14,6 +14,7 @@ import time
 import types as _types
 
 import lk_host
+import lk_main
 import lk_threads
 from componentize_py_types import Err
 from lk_host import Object, known, wait, wait_for_one
@@ -150,6 +151,8 @@ class Popen:
         prepared = spawn.get_preparation_data(process_obj._name)
         # The child is there from its start; without a directory there is only `/`, which is none to change to.
         del prepared["dir"]
+        if path := prepared.get("init_main_from_path"):
+            prepared["main_code"] = lk_main.to_send(path)
         context.set_spawning_popen(self)
         try:
             reduction.dump(prepared, start)
@@ -544,6 +547,7 @@ def install():
         _resource_tracker=None,
     )
     module("multiprocessing.popen_spawn_posix", Popen=Popen)
+    lk_main.install()
     for method in ("fork", "forkserver"):
         context._concrete_contexts[method] = context._concrete_contexts["spawn"]
 
