@@ -15,7 +15,7 @@ mod budget;
 mod fences;
 mod max_hold;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ struct Keeper {
     table: Arc<LockTable>,
     /// Each as long as a job or a process has it.
     locks: RwLock<HashMap<LockId, (Name, Weak<ScopedLock>)>>,
+    /// Those that nobody knows any more but who holds them: they go with their holders.
+    orphans: Mutex<HashSet<LockId>>,
     /// What the owners that are alive are called, for messages.
     names: RwLock<HashMap<OwnerId, Arc<str>>>,
     fences: Arc<FenceStore>,
@@ -173,10 +175,11 @@ impl ScopedLock {
 impl Drop for ScopedLock {
     fn drop(&mut self) {
         let Some(keeper) = self.keeper.upgrade() else { return };
-        keeper.locks.write().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        let mut locks = keeper.locks.write().unwrap_or_else(PoisonError::into_inner);
+        locks.remove(&self.id);
         if !keeper.table.remove(self.id) {
-            // It stays in the table, where it costs a little memory and nothing else.
-            tracing::error!(lock = %self.name, "somebody still has a lock that nobody knows any more");
+            // A process may let go of the last name of what it holds.
+            keeper.orphans().insert(self.id);
         }
     }
 }
@@ -186,6 +189,7 @@ impl ProcessScope {
         let keeper = Arc::new(Keeper {
             table: Arc::new(LockTable::new(limits)),
             locks: RwLock::default(),
+            orphans: Mutex::default(),
             names: RwLock::default(),
             fences: Arc::new(fences),
             events,
@@ -310,10 +314,13 @@ impl ProcessScope {
     /// Ends an owner: its waits are cancelled, its holds taken away, their files settled, the next waiters granted.
     pub(crate) fn end_owner(&self, owner: OwnerId, how: EndCause) {
         let ended = self.table().begin_end(owner, how);
-        for revoked in &ended.holds {
-            self.keeper.settle(revoked, how);
-        }
+        let known = |revoked: &&Revoked| self.keeper.settle(revoked, how);
+        let unknown: Vec<LockId> = ended.holds.iter().filter(|revoked| !known(revoked)).map(|held| held.lock).collect();
         self.table().finish_end(ended, Instant::now());
+        if !unknown.is_empty() {
+            // Another one may still have it, who comes here too.
+            self.keeper.orphans().retain(|lock| !unknown.contains(lock) || !self.table().remove(*lock));
+        }
     }
 }
 
@@ -326,14 +333,19 @@ impl Keeper {
         Some(fence)
     }
 
-    fn settle(&self, revoked: &Revoked, how: EndCause) {
+    fn orphans(&self) -> MutexGuard<'_, HashSet<LockId>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anybody knows the lock beside who held it: nothing hangs on it otherwise.
+    fn settle(&self, revoked: &Revoked, how: EndCause) -> bool {
         let lock = self
             .locks
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&revoked.lock)
             .and_then(|(_, lock)| lock.upgrade());
-        let lock = lock.expect("whoever held the lock still has it");
+        let Some(lock) = lock else { return false };
         lock.settle(revoked.fence);
         self.events.emit(|| Event::HoldEnded {
             process: ProcessId::from(revoked.owner),
@@ -341,5 +353,6 @@ impl Keeper {
             fence: revoked.fence.get(),
             how,
         });
+        true
     }
 }
