@@ -10,6 +10,7 @@ import traceback
 import types
 
 import lk_host
+import lk_main
 import lk_threads
 from multiprocessing import process, spawn, util
 
@@ -85,7 +86,12 @@ def _child(start):
         current = process.current_process()
         current._inheriting = True
         try:
-            spawn.prepare(pickle.load(data))
+            prepared = pickle.load(data)
+            if path := prepared.get("init_main_from_path"):
+                # It is a file: nobody has to look for an archive in it.
+                sys.path_importer_cache[path] = None
+                lk_main.received(path, prepared.get("main_code"))
+            spawn.prepare(prepared)
             child = pickle.load(data)
         finally:
             del current._inheriting

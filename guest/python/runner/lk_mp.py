@@ -16,6 +16,7 @@ import types as _types
 import weakref
 
 import lk_host
+import lk_main
 import lk_threads
 from componentize_py_types import Err
 from lk_host import Object, known, wait, wait_for_one
@@ -181,6 +182,8 @@ class Popen:
         # The child is there from its start; without a directory there is only `/`, which is none to change to.
         del prepared["dir"]
         prepared["parent_life"] = _life()
+        if path := prepared.get("init_main_from_path"):
+            prepared["main_code"] = lk_main.to_send(path)
         context.set_spawning_popen(self)
         try:
             reduction.dump(prepared, start)
@@ -662,6 +665,7 @@ def install():
     )
     module("multiprocessing.popen_spawn_posix", Popen=Popen)
     _install_ends()
+    lk_main.install()
     for method in ("fork", "forkserver"):
         context._concrete_contexts[method] = context._concrete_contexts["spawn"]
 

@@ -81,6 +81,8 @@ class Bytes:
 
     def read(self, start, size):
         handle = self.object.handle
+        if 0 < size <= _PIECE:
+            return handle.get(start, size).value
         pieces = [handle.get(at, min(_PIECE, start + size - at)).value for at in range(start, start + size, _PIECE)]
         return b"".join(pieces)
 

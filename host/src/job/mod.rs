@@ -1,5 +1,6 @@
 //! A job: locks, values and append files by name, and the processes that share them.
 
+mod clock;
 mod dirs;
 mod error;
 mod household;
@@ -33,6 +34,7 @@ use crate::process::{
 use crate::program::Program;
 use crate::scope::{Bound, ObjectBudget, ScopedLock};
 use crate::stall::{Stall, Watch};
+use clock::JobClock;
 use dirs::{check_dirs, check_streams, grant_dir};
 pub use error::{JobError, SpawnError};
 pub(crate) use household::OWN_PROGRAM;
@@ -58,6 +60,7 @@ struct Shared {
     limits: JobLimits,
     budget: Arc<ObjectBudget>,
     started_by_processes: Arc<AtomicU32>,
+    clock: JobClock,
 }
 
 /// Where a process comes from.
@@ -174,6 +177,7 @@ impl Job {
             limits: spec.limits,
             budget: ObjectBudget::new(objects_max, object_bytes_max),
             started_by_processes: Arc::default(),
+            clock: JobClock::default(),
         };
         Ok(Self { shared: Arc::new(shared), reports })
     }
@@ -326,7 +330,7 @@ impl Shared {
             return Err(SpawnError::HeldBackUnderLock { process: name, file: bound.name.clone() });
         }
         let mut wasi = WasiCtxBuilder::new();
-        wasi.arg(program.name()).args(&spec.args).envs(&spec.env);
+        wasi.arg(program.name()).args(&spec.args).envs(&spec.env).monotonic_clock(self.clock);
         let files: Vec<_> = self.rights.files.values().map(|file| (file.name.as_str(), file.file.path())).collect();
         check_dirs(&name, &spec.dirs, &files, &self.host.own_dirs)?;
         for dir in &spec.dirs {

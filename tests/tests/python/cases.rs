@@ -145,6 +145,16 @@ fn who_dies_while_holding_or_waiting_hangs_nobody() {
 }
 
 #[test]
+fn a_time_means_the_same_in_every_process() {
+    same("clock", &[]);
+}
+
+#[test]
+fn who_ends_with_a_lock_that_it_forgot_stops_nobody() {
+    same("forgotten", &[]);
+}
+
+#[test]
 fn who_was_ended_can_be_joined_by_the_holder_of_what_it_waited_for() {
     same("ended_waiter", &[]);
 }

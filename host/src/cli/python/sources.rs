@@ -23,6 +23,7 @@ pub(super) const SOURCES: &[(&str, &str)] = sources![
     "guest/python/runner/lk_executors.py",
     "guest/python/runner/lk_host.py",
     "guest/python/runner/lk_library.py",
+    "guest/python/runner/lk_main.py",
     "guest/python/runner/lk_manager.py",
     "guest/python/runner/lk_mp.py",
     "guest/python/runner/lk_pool.py",
