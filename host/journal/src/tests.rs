@@ -1,4 +1,5 @@
 //! What needs a look at the parts. The rest is tested from outside, in `tests/`.
 
+mod lock_files;
 mod machine;
 mod os_locks;
