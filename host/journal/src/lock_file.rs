@@ -14,9 +14,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Timestamps, UTIME_NOW, fstatfs, futimens};
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fstatfs, futimens};
 
 use crate::os_lock::{Mode, OsLockError, REPLACED_TRIES_MAX, open, still_named, try_flock, unflock};
+use crate::storage::remote_kind;
 
 /// Whether a lock file may lie where its lock may not keep everybody out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,10 +125,20 @@ impl LockFile {
         }
     }
 
-    /// Changes the times of the file, and nothing else: whoever watches it (inotify) looks whether it is free.
-    pub fn touch(&self) -> io::Result<()> {
-        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        Ok(futimens(&self.file, &Timestamps { last_access: now, last_modification: now })?)
+    /// Tells whoever watches the file (inotify) that it may be free: its time of change is now, and nothing else changes.
+    pub fn say_changed(&self) -> io::Result<()> {
+        self.set_times(UTIME_OMIT, UTIME_NOW)
+    }
+
+    /// Tells whoever watches the file that somebody waits for it: its time of access is now, and nothing else changes.
+    pub fn say_wanted(&self) -> io::Result<()> {
+        self.set_times(UTIME_NOW, UTIME_OMIT)
+    }
+
+    fn set_times(&self, access: i64, modification: i64) -> io::Result<()> {
+        let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+        let times = Timestamps { last_access: time(access), last_modification: time(modification) };
+        Ok(futimens(&self.file, &times)?)
     }
 }
 
@@ -141,27 +152,9 @@ fn open_local(path: &Path, remote: Remote) -> Result<File, OsLockError> {
     let file = open(path)?;
     if remote == Remote::Refused {
         let on = fstatfs(&file).map_err(|error| OsLockError::Lock { path: path.to_owned(), source: error.into() })?;
-        // The type of the field differs between machines; the numbers are of 32 bits everywhere.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of 32 bits")]
-        let magic = on.f_type as u32;
-        if let Some(kind) = remote_kind(magic) {
+        if let Some(kind) = remote_kind(&on) {
             return Err(OsLockError::Remote { path: path.to_owned(), kind });
         }
     }
     Ok(file)
-}
-
-/// What a file system is called on which locks may not keep everybody out, by the number that `statfs(2)` tells.
-pub(crate) fn remote_kind(magic: u32) -> Option<&'static str> {
-    Some(match magic {
-        0x6969 => "NFS",
-        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => "CIFS",
-        0x6573_5546 => "FUSE",
-        0x0102_1997 => "9p",
-        0x5346_414F | 0x6B41_4653 => "AFS",
-        0x00C3_6400 => "Ceph",
-        0x7375_7245 => "Coda",
-        0x564C => "NCP",
-        _ => return None,
-    })
 }

@@ -151,7 +151,7 @@ impl OsLock {
     /// What stands in the sidecar `path`, without taking its lock, or writing to it or beside it; nothing if there is none.
     /// What somebody writes meanwhile reads as the old note, the new one or an empty one.
     pub fn read_note(path: &Path) -> Result<Option<Note>, OsLockError> {
-        match open_with(path, OpenOptions::new().read(true)) {
+        match open_to_read(path) {
             Ok(mut file) => Ok(Some(Note::read_twice(&mut file))),
             Err(OsLockError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -312,6 +312,10 @@ pub(crate) fn open(path: &Path) -> Result<File, OsLockError> {
     open_with(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
 }
 
+pub(crate) fn open_to_read(path: &Path) -> Result<File, OsLockError> {
+    open_with(path, OpenOptions::new().read(true))
+}
+
 fn open_with(path: &Path, options: &mut OpenOptions) -> Result<File, OsLockError> {
     let opened = options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()).open(path);
     let not_regular = || OsLockError::NotRegular { path: path.to_owned() };
@@ -345,7 +349,7 @@ fn uninterrupted<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 /// One line of at most [`HOLDER_CHARS_MAX`] characters, none of which moves a terminal's cursor.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().take(HOLDER_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

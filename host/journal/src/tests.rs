@@ -2,4 +2,5 @@
 
 mod lock_files;
 mod machine;
+mod machine_locks;
 mod os_locks;

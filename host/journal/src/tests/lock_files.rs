@@ -8,8 +8,9 @@ use std::path::Path;
 use rustix::io::FdFlags;
 use tempfile::tempdir;
 
-use crate::lock_file::{LockFile, Remote, Tried, remote_kind};
+use crate::lock_file::{LockFile, Remote, Tried};
 use crate::os_lock::{Mode, OsLockError};
+use crate::storage::remote_kind;
 
 fn open(path: &Path) -> LockFile {
     LockFile::open(path, Remote::Refused).unwrap()
@@ -105,25 +106,37 @@ fn neither_a_link_nor_a_directory_nor_a_fifo_is_a_lock_file() {
 }
 
 #[test]
-fn file_systems_on_which_a_lock_keeps_nobody_out_are_known_by_their_numbers() {
-    for (magic, kind) in [(0x6969, "NFS"), (0xFF53_4D42, "CIFS"), (0xFE53_4D42, "CIFS"), (0x6573_5546, "FUSE")] {
-        assert_eq!(remote_kind(magic), Some(kind));
+fn a_lock_file_is_refused_where_a_lock_may_keep_nobody_out_unless_that_is_allowed() {
+    let on = |kind: i64| {
+        let mut on = rustix::fs::statfs("/proc").unwrap();
+        on.f_type = kind;
+        remote_kind(&on)
+    };
+    for (kind, name) in [(0x6969, "NFS"), (0xFF53_4D42, "CIFS"), (0xFE53_4D42, "SMB2"), (0x6573_5546, "FUSE")] {
+        assert_eq!(on(kind), Some(name));
     }
     // ext4, tmpfs, xfs, btrfs, overlay
-    for magic in [0xEF53, 0x0102_1994, 0x5846_5342, 0x9123_683E, 0x794C_7630] {
-        assert_eq!(remote_kind(magic), None);
+    for kind in [0xEF53, 0x0102_1994, 0x5846_5342, 0x9123_683E, 0x794C_7630] {
+        assert_eq!(on(kind), None);
     }
 }
 
 #[test]
-fn touching_changes_the_times_and_nothing_else() {
+fn who_watches_the_file_is_told_by_its_times_and_nothing_else_changes() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("x.lock");
     let file = open(&path);
     fs::write(&path, "kept").unwrap();
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
-    file.file().set_modified(long_ago).unwrap();
-    file.touch().unwrap();
-    assert!(fs::metadata(&path).unwrap().modified().unwrap() > long_ago);
+    file.file().set_times(fs::FileTimes::new().set_modified(long_ago).set_accessed(long_ago)).unwrap();
+    let times = || {
+        let meta = fs::metadata(&path).unwrap();
+        (meta.accessed().unwrap() > long_ago, meta.modified().unwrap() > long_ago)
+    };
+    file.say_wanted().unwrap();
+    assert_eq!(times(), (true, false));
+    file.file().set_times(fs::FileTimes::new().set_accessed(long_ago)).unwrap();
+    file.say_changed().unwrap();
+    assert_eq!(times(), (false, true));
     assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
 }
