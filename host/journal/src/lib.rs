@@ -16,6 +16,7 @@ mod elsewhere;
 mod error;
 mod fields;
 mod file;
+pub mod flocks;
 mod format;
 mod frame;
 mod identity;

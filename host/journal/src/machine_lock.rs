@@ -36,6 +36,7 @@
 //! That the text is about this very moment, for who reads it without the lock; that a host which died had somebody in it who
 //! held the lock: `held` is said as long as somebody may.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::ops::Range;
@@ -44,6 +45,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, process};
 
 use crate::counter::{COUNTER_START, CounterError, reserve_block_from};
+use crate::flocks;
 use crate::lock_file::{LockFile, Remote, Tried};
 use crate::os_lock::{HOLDER_CHARS_MAX, Mode, OsLockError, open_to_read, printable};
 use crate::storage::make_dirs_durably;
@@ -189,6 +191,8 @@ pub struct MachineLock {
     note: Option<Note>,
     /// Keeps apart readers that each take fences.
     readers: Option<LockFile>,
+    /// Locked to read while this process waits.
+    waiting: Option<LockFile>,
 }
 
 impl MachineLock {
@@ -200,7 +204,7 @@ impl MachineLock {
         let directory = path.parent().unwrap_or(Path::new("/")).join(DIRECTORY);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let me = Holder::this_process(run);
-        let lock = Self { file, me, directory, name, at_least, note: None, readers: None };
+        let lock = Self { file, me, directory, name, at_least, note: None, readers: None, waiting: None };
         // Said now, and not when somebody waits for it.
         lock.read()?;
         Ok(lock)
@@ -273,6 +277,30 @@ impl MachineLock {
         }
     }
 
+    /// Shows whoever looks ([`waiting`]) that this process waits for the lock, or that it does not any more. The system
+    /// forgets it with the process.
+    pub fn show_waiting(&mut self, waits: bool) {
+        if let Err(error) = self.try_show_waiting(waits) {
+            tracing::debug!(%error, "nobody sees that a lock is waited for");
+        }
+    }
+
+    fn try_show_waiting(&mut self, waits: bool) -> Result<(), MachineLockError> {
+        if !waits {
+            self.waiting = None;
+            return Ok(());
+        }
+        if self.waiting.is_none() {
+            self.make_directory()?;
+            let mut waiting = LockFile::open(&beside(&self.directory, &self.name, "waiting"), Remote::Allowed)?;
+            // All who wait have it to read; nobody ever has it alone.
+            if waiting.try_lock(Mode::Shared)? == Tried::Locked {
+                self.waiting = Some(waiting);
+            }
+        }
+        Ok(())
+    }
+
     /// What stands in the file now; nothing if it is empty or damaged.
     pub fn read(&self) -> Result<Option<Note>, MachineLockError> {
         read(self.file.file(), self.file.path())
@@ -283,8 +311,7 @@ impl MachineLock {
             Some(readers) => readers,
             None => {
                 self.make_directory()?;
-                let path = self.directory.join(format!("{}.readers", blake3::hash(self.name.as_bytes()).to_hex()));
-                LockFile::open(&path, Remote::Allowed)?
+                LockFile::open(&beside(&self.directory, &self.name, "readers"), Remote::Allowed)?
             }
         };
         let taken = match readers.try_lock(Mode::Exclusive)? {
@@ -349,8 +376,7 @@ impl MachineLock {
     /// In one write, and shortened only afterwards: at no moment is the file without an `end`.
     fn write(&self, note: &Note) -> Result<(), MachineLockError> {
         let text = note.text();
-        let failed =
-            |source| MachineLockError::Text { action: "write to", path: self.file.path().to_owned(), source };
+        let failed = |source| MachineLockError::Text { action: "write to", path: self.file.path().to_owned(), source };
         let file = self.file.file();
         crate::storage::uninterrupted(|| file.write_all_at(text.as_bytes(), 0)).map_err(failed)?;
         if file.metadata().map_err(failed)?.len() > text.len() as u64 {
@@ -368,6 +394,26 @@ pub fn read_note(path: &Path) -> Result<Option<Note>, MachineLockError> {
         Err(OsLockError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The processes that wait for the lock of the lock file `path` and show it ([`MachineLock::show_waiting`]); each once, in no order.
+pub fn waiting(path: &Path) -> Result<Vec<u32>, MachineLockError> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let path = beside(&path.parent().unwrap_or(Path::new("/")).join(DIRECTORY), &name, "waiting");
+    let file = match open_to_read(&path) {
+        Ok(file) => file,
+        Err(OsLockError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let flocks = flocks::of_file(&file).map_err(|source| MachineLockError::Text { action: "look at", path, source })?;
+    let pids: BTreeSet<u32> = flocks.into_iter().map(|flock| flock.pid).collect();
+    Ok(pids.into_iter().collect())
+}
+
+/// A file of a lock in the directory that it has with its neighbours.
+fn beside(directory: &Path, name: &str, what: &str) -> PathBuf {
+    directory.join(format!("{}.{what}", blake3::hash(name.as_bytes()).to_hex()))
 }
 
 fn read(file: &fs::File, path: &Path) -> Result<Option<Note>, MachineLockError> {
@@ -446,13 +492,8 @@ impl Note {
             host: line("host")?,
             run: line("run")?,
         };
-        let note = Note {
-            state,
-            left,
-            holder,
-            next: line("next")?.parse().ok()?,
-            reserved: line("reserved")?.parse().ok()?,
-        };
+        let note =
+            Note { state, left, holder, next: line("next")?.parse().ok()?, reserved: line("reserved")?.parse().ok()? };
         // Writing it anew and comparing checks every byte; what follows is of a longer text before it.
         text.starts_with(&note.text()).then_some(note)
     }

@@ -7,7 +7,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::lock_file::Remote;
 use crate::machine_lock::{
-    HOST_DIED, Holder, Left, MachineLock, MachineLockError, Note, Presence, State, Taken, read_note,
+    HOST_DIED, Holder, Left, MachineLock, MachineLockError, Note, Presence, State, Taken, read_note, waiting,
 };
 use crate::os_lock::Mode;
 
@@ -212,4 +212,20 @@ fn a_holder_that_is_stopped_is_seen_to_be() {
     kill_process(pid, Signal::KILL).unwrap();
     child.wait().unwrap();
     assert_eq!(holder.presence(), Presence::Gone);
+}
+
+#[test]
+fn who_waits_is_seen_until_it_does_not_any_more() {
+    let Place { dir: _dir, path } = place();
+    let (mut one, mut two) = (open(&path), open(&path));
+    take(&mut one);
+    assert_eq!(waiting(&path).unwrap(), []);
+    two.show_waiting(true);
+    two.show_waiting(true);
+    one.show_waiting(true);
+    assert_eq!(waiting(&path).unwrap(), [std::process::id()]);
+    two.show_waiting(false);
+    assert_eq!(waiting(&path).unwrap(), [std::process::id()]);
+    drop(one);
+    assert_eq!(waiting(&path).unwrap(), []);
 }
