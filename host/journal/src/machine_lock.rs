@@ -349,8 +349,7 @@ impl MachineLock {
     /// In one write, and shortened only afterwards: at no moment is the file without an `end`.
     fn write(&self, note: &Note) -> Result<(), MachineLockError> {
         let text = note.text();
-        let failed =
-            |source| MachineLockError::Text { action: "write to", path: self.file.path().to_owned(), source };
+        let failed = |source| MachineLockError::Text { action: "write to", path: self.file.path().to_owned(), source };
         let file = self.file.file();
         crate::storage::uninterrupted(|| file.write_all_at(text.as_bytes(), 0)).map_err(failed)?;
         if file.metadata().map_err(failed)?.len() > text.len() as u64 {
@@ -446,13 +445,8 @@ impl Note {
             host: line("host")?,
             run: line("run")?,
         };
-        let note = Note {
-            state,
-            left,
-            holder,
-            next: line("next")?.parse().ok()?,
-            reserved: line("reserved")?.parse().ok()?,
-        };
+        let note =
+            Note { state, left, holder, next: line("next")?.parse().ok()?, reserved: line("reserved")?.parse().ok()? };
         // Writing it anew and comparing checks every byte; what follows is of a longer text before it.
         text.starts_with(&note.text()).then_some(note)
     }
