@@ -140,6 +140,25 @@ fn what_is_no_lock_file_is_not_written_to() {
 }
 
 #[test]
+fn a_lock_file_that_is_removed_while_it_is_held_lets_no_other_host_in() {
+    for mode in [Mode::Exclusive, Mode::Shared] {
+        let Place { dir: _dir, path } = place();
+        let mut one = open(&path);
+        let had = one.try_take(mode).unwrap().expect("nobody has it");
+        fs::remove_file(&path).unwrap();
+        let mut two = open(&path);
+        assert_eq!(two.try_take(Mode::Exclusive).unwrap(), None, "there are two holders");
+        assert!(two.file().held().is_none());
+        one.let_go(had.fences.start + 1, Left::Clean);
+        let next = take(&mut two);
+        assert!(next.fences.start > had.fences.start, "{next:?} after {had:?}");
+        assert_eq!(one.try_take(Mode::Exclusive).unwrap(), None);
+        two.let_go(next.fences.start, Left::Clean);
+        drop(take(&mut one));
+    }
+}
+
+#[test]
 fn readers_of_several_hosts_have_fences_of_their_own_and_writers_come_after_all_of_them() {
     let Place { dir: _dir, path } = place();
     let (mut one, mut two) = (open(&path), open(&path));
