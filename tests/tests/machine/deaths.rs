@@ -97,7 +97,7 @@ fn a_host_that_is_stopped_keeps_its_lock_and_the_others_are_told_so() {
                 }
                 _ => false,
             };
-            host.events.entries().iter().any(told)
+            host.events().iter().any(told)
         });
         assert_eq!(job.inspect_lock("m").expect("a lock").queue.len(), 1);
         stopped.signal(Signal::CONT);

@@ -242,16 +242,13 @@ fn a_job_whose_processes_wait_for_somebody_outside_does_not_stand_still() {
     let (one, two) = (play.start("one", &["lock:m", "unlock:m"]), play.start("two", &["lock:m", "unlock:m"]));
     play.until_queue("m", 2);
     until("people are told who has it", || {
-        host.events
-            .entries()
-            .iter()
-            .any(|event| matches!(event, Event::WaitsOutside { holder: None, stopped: false, .. }))
+        host.events().iter().any(|event| matches!(event, Event::WaitsOutside { holder: None, stopped: false, .. }))
     });
     assert!(play.job().stall().is_none());
-    assert!(!host.events.entries().iter().any(|event| matches!(event, Event::Stalled { .. })));
+    assert!(!host.events().iter().any(|event| matches!(event, Event::Stalled { .. })));
     native.unlock();
     for actor in [one, two] {
-        assert_eq!(join(&actor.process).outcome, Outcome::Exited(0));
+        assert_eq!(join(&actor.process).outcome, Outcome::Exited { code: 0 });
     }
 }
 

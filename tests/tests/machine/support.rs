@@ -4,12 +4,13 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use lockkeeper::lock_file::{LockFile, Remote, Tried};
 use lockkeeper::os_lock::Mode;
 use lockkeeper::{Job, JobSpec, LockKind, LockScope, LockSpec};
-use lockkeeper_tests::{TestHost, guest, until, workspace};
+use lockkeeper_tests::{PATIENCE, TestHost, guest, workspace};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -91,7 +92,11 @@ pub(crate) fn locks(file: &mut LockFile, mode: Mode) -> bool {
 
 /// Waits until a native program that tries again and again has the lock.
 pub(crate) fn until_locked(file: &mut LockFile, mode: Mode) {
-    until("the lock file is free", || locks(file, mode));
+    let begun = Instant::now();
+    while !locks(file, mode) {
+        assert!(begun.elapsed() < PATIENCE, "{} is never free", file.path().display());
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A command that runs.

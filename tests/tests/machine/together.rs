@@ -160,8 +160,7 @@ fn no_update_is_lost_and_nobody_is_inside_with_another_however_hosts_end() {
     let is_alive = |child: &mut Child| child.try_wait().expect("it can be asked").is_none();
     loop {
         let alive: Vec<_> = (0..hosts.len()).filter(|host| is_alive(&mut hosts[*host].child)).collect();
-        let strangers_left =
-            strangers.iter_mut().filter(|stranger| stranger.try_wait().expect("asked").is_none()).count();
+        let strangers_left = strangers.iter_mut().map(&is_alive).filter(|alive| *alive).count();
         if alive.is_empty() && strangers_left == 0 {
             break;
         }
