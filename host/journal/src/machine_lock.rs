@@ -213,6 +213,15 @@ impl MachineLock {
         Ok(lock)
     }
 
+    /// Takes the lock and lets it go, if nobody has it: what is wrong with its fences is said now, and the disk is waited for
+    /// now, and not by whoever takes it first.
+    pub fn prepare(&mut self) -> Result<(), MachineLockError> {
+        if let Some(taken) = self.try_take(Mode::Exclusive)? {
+            self.let_go(taken.fences.start, taken.left);
+        }
+        Ok(())
+    }
+
     /// The lock file.
     pub fn file(&self) -> &LockFile {
         &self.file

@@ -130,6 +130,30 @@ fn a_lost_or_damaged_counter_is_refused_with_what_to_do_once_it_is_needed() {
 }
 
 #[test]
+fn a_lock_that_is_prepared_says_what_is_wrong_and_takes_nothing_from_anybody() {
+    let Place { dir, path } = place();
+    let mut one = open(&path);
+    one.prepare().unwrap();
+    let note = note(&path);
+    assert_eq!((note.state, note.next, note.left), (State::Free, 1, Left::Clean));
+    let taken = take(&mut one);
+    open(&path).prepare().unwrap();
+    one.let_go(taken.fences.start + 4, Left::Abandoned("killed".to_owned()));
+    open(&path).prepare().unwrap();
+    let taken = take(&mut one);
+    assert_eq!((taken.fences.start, taken.left), (5, Left::Abandoned("killed".to_owned())));
+    one.let_go(5, Left::Clean);
+    fs::write(&path, "").unwrap();
+    for entry in fs::read_dir(dir.path().join(".lockkeeper")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "counter") {
+            fs::write(path, "nonsense").unwrap();
+        }
+    }
+    assert!(matches!(open(&path).prepare(), Err(MachineLockError::Fences(_))));
+}
+
+#[test]
 fn what_is_no_lock_file_is_not_written_to() {
     let Place { dir: _dir, path } = place();
     fs::write(&path, "id,value\n1,2\n").unwrap();
