@@ -11,7 +11,7 @@ use std::thread;
 use lockkeeper::machine_lock::{State, read_note};
 use lockkeeper::observe::Event;
 use lockkeeper::os_lock::Mode;
-use lockkeeper::{JobError, JobSpec, LockError, LockKind, Outcome, Previous};
+use lockkeeper::{JobError, JobSpec, LockError, LockKind, Previous};
 use lockkeeper_tests::{Play, join, until};
 
 use crate::support::{A_MOMENT, Place, job, job_with, locks, of_machine, until_locked};
@@ -248,7 +248,7 @@ fn a_job_whose_processes_wait_for_somebody_outside_does_not_stand_still() {
     assert!(!host.events().iter().any(|event| matches!(event, Event::Stalled { .. })));
     native.unlock();
     for actor in [one, two] {
-        assert_eq!(join(&actor.process).outcome, Outcome::Exited { code: 0 });
+        assert_eq!(actor.ends_well(), ["lock:m=ok", "unlock:m=ok"]);
     }
 }
 
