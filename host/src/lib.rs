@@ -109,6 +109,7 @@ pub use process::{
 };
 pub use program::{Import, Inspection, Program, ProgramError};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
+pub use scope::LockScope;
 pub use stall::Stall;
 /// The engine, whose types stand in what is said of [`HostInterfaces`] and [`Plugin`].
 pub use wasmtime;

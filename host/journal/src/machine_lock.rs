@@ -31,6 +31,11 @@
 //! The system lets the lock of a dead process go. Whoever then finds `held` knows that its holder had no time to write
 //! `free`.
 //!
+//! # A cleaner
+//!
+//! Who removes a lock file that is held lets the next one make another and lock that. So a second file, in the directory
+//! `.lockkeeper`, is locked along with it, in the same mode: native programs may come in then, but no other host.
+//!
 //! # Not promised
 //!
 //! That the text is about this very moment, for who reads it without the lock; that a host which died had somebody in it who
@@ -189,6 +194,8 @@ pub struct MachineLock {
     at_least: u64,
     /// What we wrote last while we have it.
     note: Option<Note>,
+    /// Locked along with the lock file: nobody removes it who cleans up lock files.
+    beside: Option<LockFile>,
     /// Keeps apart readers that each take fences.
     readers: Option<LockFile>,
     /// Locked to read while this process waits.
@@ -204,10 +211,19 @@ impl MachineLock {
         let directory = path.parent().unwrap_or(Path::new("/")).join(DIRECTORY);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let me = Holder::this_process(run);
-        let lock = Self { file, me, directory, name, at_least, note: None, readers: None, waiting: None };
+        let lock = Self { file, me, directory, name, at_least, note: None, beside: None, readers: None, waiting: None };
         // Said now, and not when somebody waits for it.
         lock.read()?;
         Ok(lock)
+    }
+
+    /// Takes the lock and lets it go, if nobody has it: what is wrong with its fences is said now, and the disk is waited for
+    /// now, and not by whoever takes it first.
+    pub fn prepare(&mut self) -> Result<(), MachineLockError> {
+        if let Some(taken) = self.try_take(Mode::Exclusive)? {
+            self.let_go(taken.fences.start, taken.left);
+        }
+        Ok(())
     }
 
     /// The lock file.
@@ -224,13 +240,15 @@ impl MachineLock {
         if self.file.try_lock(mode)? == Tried::Busy {
             return Ok(None);
         }
-        let taken = match mode {
-            Mode::Exclusive => self.begin(mode).map(Some),
-            Mode::Shared => self.begin_among_readers(),
+        let taken = match self.lock_beside(mode) {
+            Ok(true) if mode == Mode::Shared => self.begin_among_readers(),
+            Ok(true) => self.begin(mode).map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
         };
         if !matches!(taken, Ok(Some(_))) {
             self.note = None;
-            self.file.unlock();
+            self.unlock();
         }
         taken
     }
@@ -264,7 +282,7 @@ impl MachineLock {
                 tracing::warn!(%error, "a lock is let go, and its file does not say so");
             }
         }
-        self.file.unlock();
+        self.unlock();
         if let Err(error) = self.file.say_changed() {
             tracing::warn!(%error, "who waits for a lock was not woken");
         }
@@ -286,17 +304,15 @@ impl MachineLock {
     }
 
     fn try_show_waiting(&mut self, waits: bool) -> Result<(), MachineLockError> {
-        if !waits {
-            self.waiting = None;
-            return Ok(());
+        match (waits, &mut self.waiting) {
+            (true, None) => self.waiting = Some(self.open_beside("waiting")?),
+            (true, Some(_)) | (false, None) => {}
+            (false, Some(waiting)) => waiting.unlock(),
         }
-        if self.waiting.is_none() {
-            self.make_directory()?;
-            let mut waiting = LockFile::open(&beside(&self.directory, &self.name, "waiting"), Remote::Allowed)?;
-            // All who wait have it to read; nobody ever has it alone.
-            if waiting.try_lock(Mode::Shared)? == Tried::Locked {
-                self.waiting = Some(waiting);
-            }
+        // All who wait have it to read; nobody ever has it alone.
+        match &mut self.waiting {
+            Some(waiting) if waits && waiting.held().is_none() => drop(waiting.try_lock(Mode::Shared)?),
+            Some(_) | None => {}
         }
         Ok(())
     }
@@ -306,13 +322,33 @@ impl MachineLock {
         read(self.file.file(), self.file.path())
     }
 
+    /// Whether nobody has the other file, which is so unless somebody removed the lock file while it was held.
+    fn lock_beside(&mut self, mode: Mode) -> Result<bool, MachineLockError> {
+        let mut beside = match self.beside.take() {
+            Some(beside) => beside,
+            None => self.open_beside("held")?,
+        };
+        let tried = beside.try_lock(mode);
+        self.beside = Some(beside);
+        Ok(tried? == Tried::Locked)
+    }
+
+    fn unlock(&mut self) {
+        if let Some(beside) = &mut self.beside {
+            beside.unlock();
+        }
+        self.file.unlock();
+    }
+
+    fn open_beside(&self, ending: &str) -> Result<LockFile, MachineLockError> {
+        self.make_directory()?;
+        Ok(LockFile::open(&path_beside(&self.directory, &self.name, ending), Remote::Allowed)?)
+    }
+
     fn begin_among_readers(&mut self) -> Result<Option<Taken>, MachineLockError> {
         let mut readers = match self.readers.take() {
             Some(readers) => readers,
-            None => {
-                self.make_directory()?;
-                LockFile::open(&beside(&self.directory, &self.name, "readers"), Remote::Allowed)?
-            }
+            None => self.open_beside("readers")?,
         };
         let taken = match readers.try_lock(Mode::Exclusive)? {
             Tried::Locked => self.begin(Mode::Shared).map(Some),
@@ -400,7 +436,7 @@ pub fn read_note(path: &Path) -> Result<Option<Note>, MachineLockError> {
 pub fn waiting(path: &Path) -> Result<Vec<u32>, MachineLockError> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let path = beside(&path.parent().unwrap_or(Path::new("/")).join(DIRECTORY), &name, "waiting");
+    let path = path_beside(&path.parent().unwrap_or(Path::new("/")).join(DIRECTORY), &name, "waiting");
     let file = match open_to_read(&path) {
         Ok(file) => file,
         Err(OsLockError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -412,8 +448,8 @@ pub fn waiting(path: &Path) -> Result<Vec<u32>, MachineLockError> {
 }
 
 /// A file of a lock in the directory that it has with its neighbours.
-fn beside(directory: &Path, name: &str, what: &str) -> PathBuf {
-    directory.join(format!("{}.{what}", blake3::hash(name.as_bytes()).to_hex()))
+fn path_beside(directory: &Path, name: &str, ending: &str) -> PathBuf {
+    directory.join(format!("{}.{ending}", blake3::hash(name.as_bytes()).to_hex()))
 }
 
 fn read(file: &fs::File, path: &Path) -> Result<Option<Note>, MachineLockError> {

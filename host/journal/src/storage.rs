@@ -337,7 +337,7 @@ impl LocalFile {
 }
 
 /// Makes a directory and those above it that are missing, and has their names survive power loss.
-pub(crate) fn make_dirs_durably(path: &Path, mode: u32) -> io::Result<()> {
+pub fn make_dirs_durably(path: &Path, mode: u32) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
     for made in missing {
