@@ -26,8 +26,8 @@ const SERVED: u64 = millis(100);
 /// stay away at one moment for a writer to come.
 const GAP: u64 = millis(2);
 const GAP_AFTER_READING: u64 = millis(15);
-/// Longer than the usual period of those who poll, which is 50 ms.
-const QUIET: u64 = millis(60);
+/// Twice the usual period of those who poll, which is 50 ms: who comes while another stranger has it comes again.
+const QUIET: u64 = millis(100);
 const PERIOD_SEEN: u64 = millis(250);
 const PERIOD_UNSEEN: u64 = millis(4_000);
 /// For how long a stranger that was seen counts as one that may come again.
