@@ -39,7 +39,8 @@
 //! # Not promised
 //!
 //! That the text is about this very moment, for who reads it without the lock; that a host which died had somebody in it who
-//! held the lock: `held` is said as long as somebody may.
+//! held the lock: `held` is said as long as somebody may; that a death is told of when somebody emptied the file after it was
+//! written, as filelock before version 4 does each time that it opens it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

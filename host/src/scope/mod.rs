@@ -291,7 +291,7 @@ impl ProcessScope {
             let gates = self.keeper.gates()?;
             let id = self.table().create_gated(kind, config, 1);
             let none_yet = FenceBlock { start: 1, end: 1 };
-            let lock = self.add(name, kind, id, max_hold, none_yet, None, true);
+            let lock = self.add(name, kind, id, max_hold, none_yet, None);
             let (outer, hears) = gates.machine.outer_lock(outer, id);
             gates.keeper.add(&lock, outer, hears);
             return Ok(lock);
@@ -301,13 +301,13 @@ impl ProcessScope {
             _ => UNBOUND,
         };
         let id = self.table().create(kind, config, block);
-        Ok(self.add(name, kind, id, max_hold, block, None, false))
+        Ok(self.add(name, kind, id, max_hold, block, None))
     }
 
     /// Makes one at run time, to which nothing can be bound; or the end of a process, which costs nothing.
     pub(crate) fn create_unbound(&self, name: Name, kind: Kind, charge: Option<Charge>) -> Arc<ScopedLock> {
         let id = self.table().create(kind, LockConfig::default(), UNBOUND);
-        self.add(name, kind, id, None, UNBOUND, charge, false)
+        self.add(name, kind, id, None, UNBOUND, charge)
     }
 
     fn add(
@@ -318,7 +318,6 @@ impl ProcessScope {
         max_hold: Option<Duration>,
         block: FenceBlock,
         charge: Option<Charge>,
-        has_gate: bool,
     ) -> Arc<ScopedLock> {
         let of = match kind {
             Kind::Condition { lock } => Some(self.lock(lock)),
@@ -332,7 +331,7 @@ impl ProcessScope {
             name,
             kind,
             max_hold,
-            has_gate,
+            has_gate: self.table().gate_phase(id).is_some(),
             bonds: Mutex::new(Bonds { bound: Vec::new(), fences_end: block.end }),
             top_up: fences::TopUp::default(),
             watched: max_hold::Watched::default(),

@@ -248,7 +248,7 @@ fn a_job_whose_processes_wait_for_somebody_outside_does_not_stand_still() {
     assert!(!host.events().iter().any(|event| matches!(event, Event::Stalled { .. })));
     native.unlock();
     for actor in [one, two] {
-        assert_eq!(actor.ends_well(), ["lock:m=ok", "unlock:m=ok"]);
+        assert_eq!(actor.ends_well().last().map(String::as_str), Some("unlock:m=ok"));
     }
 }
 
