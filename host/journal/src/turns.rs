@@ -165,7 +165,12 @@ impl Turns {
                 self.line.unlock();
                 false
             }
-            Ok(false) | Err(_) => true,
+            Ok(false) => true,
+            Err(_) => {
+                // Should it be locked all the same, nobody else would come.
+                self.line.unlock();
+                true
+            }
         }
     }
 }
@@ -174,12 +179,12 @@ impl Turns {
 pub(crate) fn line(disk: &dyn Disk, path: &Path, data: &Status) -> Result<Arc<dyn Storage>, OpenError> {
     let line_path = beside(path, TURN);
     let failed = io_error("open", &line_path);
-    if let Some(there) = disk.look(&line_path).map_err(&failed)? {
-        check_regular(&line_path, &there)?;
-    }
-    match uninterrupted(|| disk.open(&line_path, Access::CreateUpdate { mode: data.mode & 0o666 })) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made.map_err(failed),
+    match disk.look(&line_path).map_err(&failed)? {
+        Some(there) => check_regular(&line_path, &there)?,
+        None => match uninterrupted(|| disk.open(&line_path, Access::CreateUpdate { mode: data.mode & 0o666 })) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map_err(failed),
+        },
     }
     uninterrupted(|| disk.open(&line_path, Access::Update)).map_err(failed)
 }
@@ -209,9 +214,9 @@ impl Place<'_> {
     /// Whether the file is ours now. The line is left then.
     fn try_data(&mut self, data: &dyn Storage) -> io::Result<bool> {
         if !self.taken {
-            self.taken = self.line.try_lock()?;
+            self.taken = self.line.try_lock().inspect_err(|_| self.line.unlock())?;
         }
-        if !self.taken || !data.try_lock()? {
+        if !self.taken || !data.try_lock().inspect_err(|_| data.unlock())? {
             return Ok(false);
         }
         self.leave();
@@ -379,16 +384,23 @@ fn end(inner: &Inner, turns: &Turns, writer: &mut Writer) {
     turns.state().gap_until = turns.is_wanted().then(|| Instant::now() + GAP);
 }
 
-/// Ends the turn now, or as soon as what is under way has ended; on the file's thread for writes.
+/// Ends the turn, as soon as what is under way has ended; on the file's thread for writes.
 pub(crate) fn end_now(inner: &Inner) {
     let Some(turns) = &inner.turns else { return };
     turns.open.store(false, Ordering::Release);
-    let mut writer = inner.writer();
-    if let Turn::Ours { ending, .. } = &mut writer.turn {
-        *ending = true;
-    }
-    if let Turn::Ours { uses: 0, .. } = writer.turn {
-        end(inner, turns, &mut writer);
+    loop {
+        {
+            let mut writer = inner.writer();
+            match &mut writer.turn {
+                Turn::Theirs => return,
+                Turn::Ours { uses: 0, .. } => return end(inner, turns, &mut writer),
+                Turn::Ours { ending, .. } => *ending = true,
+            }
+        }
+        if turns.is_closing() {
+            return;
+        }
+        turns.pause(LINE_POLL);
     }
 }
 
