@@ -111,5 +111,11 @@ pub(crate) fn check_claim(
     };
     let claim = claim.or_else(|| table.held_fence(owner, lock.id)).ok_or(ClaimError::LockRequired)?;
     table.check_claim(owner, lock.id, claim)?;
+    // Whoever ends holds that last too long comes later than this if the whole host was stopped meanwhile.
+    if let Some(max) = lock.max_hold
+        && table.held(owner, lock.id).is_some_and(|hold| hold.since.elapsed() >= max)
+    {
+        return Err(ClaimError::Fenced { current: claim });
+    }
     Ok(Some(claim.get()))
 }

@@ -219,9 +219,14 @@ impl Disk for LocalDisk {
     }
 
     fn remote(&self, dir: &Path) -> io::Result<Option<&'static str>> {
-        let kind = rustix::fs::statfs(dir)?.f_type;
-        Ok(REMOTE.iter().find(|(number, _)| i128::from(kind) == i128::from(*number)).map(|(_, name)| *name))
+        Ok(remote_kind(&rustix::fs::statfs(dir)?))
     }
+}
+
+/// What a file system is called on which locks or appends do not mean what they mean on a local disk.
+pub(crate) fn remote_kind(on: &rustix::fs::StatFs) -> Option<&'static str> {
+    let kind = i128::from(on.f_type);
+    REMOTE.iter().find(|(number, _)| kind == i128::from(*number)).map(|(_, name)| *name)
 }
 
 /// File systems on which locks or appends do not mean what they mean on a local disk, by the number that `statfs` gives
@@ -346,7 +351,7 @@ impl LocalFile {
 }
 
 /// Makes a directory and those above it that are missing, and has their names survive power loss.
-pub(crate) fn make_dirs_durably(path: &Path, mode: u32) -> io::Result<()> {
+pub fn make_dirs_durably(path: &Path, mode: u32) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
     for made in missing {

@@ -27,6 +27,14 @@ pub(super) struct HostOptions {
     /// Where the fences of each lock name are remembered [default: the user's state directory]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Whom the locks keep out: the processes of this run (`process`), or with every mutex, rlock and rwlock also those of all
+    /// other runs that say so, and programs that lock the same file, such as flock(1) (`machine`); for locks of which a
+    /// manifest does not say it itself [default: process]
+    #[arg(long, value_enum, value_name = "SCOPE")]
+    pub(super) locks: Option<LocksOption>,
+    /// Where the lock files of `machine` locks are, NAME.lock for each [default: `locks` in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub(super) lock_dir: Option<PathBuf>,
     /// Where compiled programs are kept [default: the user's cache directory]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -43,6 +51,12 @@ pub(super) struct HostOptions {
     /// Whether Python programs are run, which recurse deeper in WebAssembly than others.
     #[arg(skip)]
     pub(super) runs_python: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LocksOption {
+    Process,
+    Machine,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -63,6 +77,11 @@ impl HostOptions {
             Some(ProfileOption::Image) => Some(Profile::Image),
             Some(ProfileOption::Auto) | None => None,
         }
+    }
+
+    /// Whether the locks of a run are wider than it, unless they say it themselves.
+    pub(super) fn locks_are_wider(&self) -> bool {
+        self.locks == Some(LocksOption::Machine)
     }
 
     pub(super) fn cache_dir(&self) -> Option<PathBuf> {

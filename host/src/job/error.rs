@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lockkeeper_journal::OpenError;
 use lockkeeper_journal::counter::CounterError;
+use lockkeeper_journal::machine_lock::MachineLockError;
 use lockkeeper_locks::ValueError;
 
 use crate::engine::NoRoom;
@@ -100,6 +101,30 @@ pub enum JobError {
         name: Name,
         /// Why.
         source: ValueError,
+    },
+    /// Something of this kind is known to this host alone.
+    #[error("{kind} `{name}` cannot be shared with other hosts; only a mutex, an rlock and a rwlock can")]
+    NotWider {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+    },
+    /// A lock that others outside of this host have too cannot be opened.
+    #[error("lock `{lock}`: {source}")]
+    Outer {
+        /// The lock.
+        lock: Name,
+        /// Why.
+        source: MachineLockError,
+    },
+    /// Nobody could fetch a lock that others outside of this host have too.
+    #[error("lock `{lock}` cannot be shared with others: {source}")]
+    Keeper {
+        /// The lock.
+        lock: Name,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// No fences can be reserved for a lock.
     #[error("lock `{lock}`: {source}")]
