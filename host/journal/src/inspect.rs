@@ -13,7 +13,9 @@ use crate::checkpoint::{Batch, Checkpoint, Mark, State, Stood};
 use crate::error::OpenError;
 use crate::identity::{Birth, Registration};
 use crate::ids::{Ids, IdsError};
-use crate::open::{CHECKPOINT, IDS, LOCK, TURN, Torn, beside, busy, check_regular, io_error, refuse_remote, says_fenced, vouch};
+use crate::open::{
+    CHECKPOINT, IDS, LOCK, TURN, Torn, beside, busy, check_regular, io_error, refuse_remote, says_fenced, vouch,
+};
 use crate::os_lock::{Note, OsLockError};
 use crate::reader::detect;
 use crate::recover::{Base, Known, is_in_doubt, sync_or_latch};

@@ -265,7 +265,8 @@ pub(crate) fn fetch(inner: &Arc<Inner>, is_wanted: impl Fn() -> bool) -> Fetched
         if !is_wanted() {
             return Fetched::Unwanted;
         }
-        let gap = turns.state().gap_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        let gap =
+            turns.state().gap_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         let is_theirs = inner.writer().turn == Turn::Theirs;
         if is_theirs && gap.is_zero() {
             match place.try_data(&*data) {
@@ -350,15 +351,8 @@ fn take_up(inner: &Inner, turns: &Turns, writer: &mut Writer) -> Result<(), Open
         TakenUp::Not => {
             lock.renew()?;
             let status = Status { len: found.len, ..inner.data };
-            let begun = crate::open::begin(
-                &*inner.disk,
-                &turns.spec,
-                &storage,
-                &status,
-                &mut **lock,
-                &inner.encoder,
-                false,
-            )?;
+            let begun =
+                crate::open::begin(&*inner.disk, &turns.spec, &storage, &status, &mut **lock, &inner.encoder, false)?;
             if let Some(torn) = &begun.report.torn {
                 let (path, saved_to) = (path.display(), torn.saved_to.display());
                 let (bytes, reason) = (torn.bytes, &torn.reason);
@@ -487,10 +481,7 @@ pub(crate) fn make_use(inner: &Arc<Inner>) -> Result<Use<'_>, Fetched> {
 }
 
 /// Has a turn begin, and then does this, on the file's thread. None if there is no such thread any more.
-fn on_the_thread<T: Send + 'static>(
-    inner: &Arc<Inner>,
-    act: impl FnOnce(Fetched) -> T + Send + 'static,
-) -> Option<T> {
+fn on_the_thread<T: Send + 'static>(inner: &Arc<Inner>, act: impl FnOnce(Fetched) -> T + Send + 'static) -> Option<T> {
     let (done, answer) = mpsc::sync_channel(1);
     let on_thread = inner.clone();
     let posted = inner.writes.post(Box::new(move || {

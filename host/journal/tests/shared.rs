@@ -178,7 +178,10 @@ fn hosts_that_are_killed_and_stopped_lose_and_tear_nothing_of_a_file_that_they_s
         assert_eq!(n, *next, "record {records} is of host and thread {key:?}: lost, doubled or out of order");
         *next += 1;
         let text = &row[3];
-        assert!(text.len() % 2 == 0 && text.as_bytes().chunks(2).all(|pair| pair == b"x\n"), "record {records} is torn");
+        assert!(
+            text.len() % 2 == 0 && text.as_bytes().chunks(2).all(|pair| pair == b"x\n"),
+            "record {records} is torn"
+        );
         records += 1;
     }
     assert_eq!(report.records_before, records);
@@ -189,7 +192,10 @@ fn hosts_that_are_killed_and_stopped_lose_and_tear_nothing_of_a_file_that_they_s
             let (thread, n) = ack.split_once(' ').unwrap();
             let (thread, n): (usize, u64) = (thread.parse().unwrap(), n.parse().unwrap());
             let count = there.get(&(host, thread)).copied().unwrap_or(0);
-            assert!(n < count, "record {n} of host {host}, thread {thread} was acknowledged and is lost: it has {count}");
+            assert!(
+                n < count,
+                "record {n} of host {host}, thread {thread} was acknowledged and is lost: it has {count}"
+            );
             acknowledged += 1;
         }
     }

@@ -426,7 +426,8 @@ impl Inner {
 
     fn kill(&mut self, host: usize) {
         self.hosts[host] = false;
-        let dead: Vec<_> = self.handles.iter().filter(|(_, (_, owner))| *owner == host).map(|(token, _)| *token).collect();
+        let dead: Vec<_> =
+            self.handles.iter().filter(|(_, (_, owner))| *owner == host).map(|(token, _)| *token).collect();
         dead.into_iter().for_each(|token| self.close(token));
     }
 

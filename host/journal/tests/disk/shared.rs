@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockkeeper_journal::inspect::{self, Verdict};
-use lockkeeper_journal::storage::Disk;
+use lockkeeper_journal::storage::{Access, Disk};
 use lockkeeper_journal::{
     AppendError, AppendFile, Change, Durability, FileSpec, IfExists, LatchCause, OpenError, unguarded,
 };
@@ -199,7 +199,10 @@ impl Pair {
     fn synced(&mut self, who: Who) {
         let last = self.told.iter().rposition(|entry| entry.who == who && entry.said != Said::Refused);
         let upto = last.map_or(0, |last| last + 1);
-        self.told[..upto].iter_mut().filter(|entry| entry.said == Said::Written).for_each(|entry| entry.said = Said::Synced);
+        self.told[..upto]
+            .iter_mut()
+            .filter(|entry| entry.said == Said::Written)
+            .for_each(|entry| entry.said = Said::Synced);
     }
 
     /// Everybody who is left goes on, and a third host comes; then the file is read.
@@ -325,7 +328,8 @@ fn one_whose_disk_fails_at_any_operation_harms_nobody_but_by_a_failed_sync() {
             for nth in 1.. {
                 let mut pair = Pair::new(flavour);
                 pair.machine.inject(fault().by(pair.host(who).id()).nth(nth));
-                let _site = Site { machine: pair.machine.clone(), what: format!("{flavour:?}, {who:?}, {nth}: {:?}", fault()) };
+                let _site =
+                    Site { machine: pair.machine.clone(), what: format!("{flavour:?}, {who:?}, {nth}: {:?}", fault()) };
                 pair.play(&TOUR);
                 let reached = pair.machine.log().iter().any(|it| it.failed.is_some_and(|errno| errno != NOT_FOUND));
                 pair.audit();
@@ -475,11 +479,8 @@ fn what_cannot_be_shared_is_refused_and_nothing_is_made() {
     let machine = machine();
     let before = machine.names();
     let disk: Arc<dyn Disk> = Arc::new(machine.host());
-    let wrong: [fn(&mut FileSpec); 3] = [
-        |spec| spec.ids = true,
-        |spec| spec.if_exists = IfExists::Replace,
-        |spec| spec.if_exists = IfExists::Refuse,
-    ];
+    let wrong: [fn(&mut FileSpec); 3] =
+        [|spec| spec.ids = true, |spec| spec.if_exists = IfExists::Replace, |spec| spec.if_exists = IfExists::Refuse];
     for change in wrong {
         let mut spec = spec(LINES);
         change(&mut spec);
@@ -522,7 +523,8 @@ fn what_an_outsider_does_to_the_file_is_found_out_with_the_next_turn() {
         change(&pair.machine);
         let file = pair.files[0].as_ref().expect("it is open");
         let error = file.append(b"000009:", unguarded).expect_err("it is not what it was");
-        let is_told = matches!(&error, AppendError::Latched { cause: LatchCause::Changed(what), .. } if *what == expected);
+        let is_told =
+            matches!(&error, AppendError::Latched { cause: LatchCause::Changed(what), .. } if *what == expected);
         assert!(is_told, "{error}");
     }
 }
@@ -543,6 +545,57 @@ fn a_shared_file_buffers_nothing() {
     assert!(Durability::Buffered < Durability::Written);
 }
 
+/// Nobody waits that long for a turn, even on a slow machine.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// Whether the lock of the file can be had now.
+fn is_free(machine: &Machine) -> bool {
+    let probe = machine.host().open(OUT.as_ref(), Access::Read).expect("it is there");
+    probe.try_lock().expect("it can be tried")
+}
+
+#[test]
+fn the_others_may_write_only_when_it_is_said_where_a_turn_has_ended() {
+    let mut pair = Pair::new(LINES);
+    pair.play(&[(First, Open), (First, Append)]);
+    let (machine, file) = (&pair.machine, pair.files[0].as_ref().expect("it is open"));
+    let gate = machine.gate(Kind::WriteAt);
+    std::thread::scope(|scope| {
+        let leaving = scope.spawn(|| file.end_turn());
+        gate.wait_for(1);
+        assert!(!is_free(machine));
+        drop(gate);
+        leaving.join().expect("it ends");
+    });
+    assert!(is_free(machine));
+}
+
+#[test]
+fn a_turn_does_not_end_while_a_sync_of_it_is_under_way() {
+    let mut pair = Pair::new(LINES);
+    pair.play(&[(First, Open), (First, Append), (First, Sync), (First, Append)]);
+    let (machine, file) = (&pair.machine, pair.files[0].as_ref().expect("it is open"));
+    let gate = machine.gate(Kind::Sync);
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| file.sync().wait());
+        gate.wait_for(1);
+        let leaving = scope.spawn(|| file.end_turn());
+        let record = file.encode(&LINES.record(50)).expect("it is one");
+        while file.commit_now(&record, &Default::default(), unguarded).is_some() {
+            std::thread::yield_now();
+        }
+        // A chance to end too early; a right implementation needs none.
+        for _ in 0..20 {
+            assert!(!is_free(machine));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(gate);
+        syncing.join().expect("it ends").expect("the disk is healthy");
+        leaving.join().expect("it ends");
+    });
+    assert!(is_free(machine));
+}
+
 /// One host writes without end, and another one comes: the turn of the first ends by itself.
 #[test]
 fn a_turn_ends_for_whoever_waits_and_records_of_a_thread_stay_in_order() {
@@ -555,10 +608,11 @@ fn a_turn_ends_for_whoever_waits_and_records_of_a_thread_stay_in_order() {
     let files = [open(&hosts[0]), open(&hosts[1])];
     let ended = AtomicBool::new(false);
     let (files, ended) = (&files, &ended);
+    let began = Instant::now();
     let endless = |thread: usize| {
         move || {
             let mut n = 0;
-            while !ended.load(Ordering::SeqCst) {
+            while !ended.load(Ordering::SeqCst) && began.elapsed() < FOR_EVER {
                 files[0].append(format!("0 {thread} {n}").as_bytes(), unguarded).expect("its turn comes");
                 if n % 64 == 0 {
                     files[0].sync().wait().expect("its turn comes");
@@ -574,6 +628,7 @@ fn a_turn_ends_for_whoever_waits_and_records_of_a_thread_stay_in_order() {
             files[1].append(format!("1 0 {n}").as_bytes(), unguarded).expect("its turn comes");
             files[1].end_turn();
         }
+        assert!(began.elapsed() < FOR_EVER, "no turn came while there was something to append elsewhere");
         ended.store(true, Ordering::SeqCst);
         endless.map(|thread| thread.join().expect("it ends"))
     });
