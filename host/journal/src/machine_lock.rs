@@ -31,6 +31,11 @@
 //! The system lets the lock of a dead process go. Whoever then finds `held` knows that its holder had no time to write
 //! `free`.
 //!
+//! # A cleaner
+//!
+//! Who removes a lock file that is held lets the next one make another and lock that. So a second file, in the directory
+//! `.lockkeeper`, is locked along with it, in the same mode: native programs may come in then, but no other host.
+//!
 //! # Not promised
 //!
 //! That the text is about this very moment, for who reads it without the lock; that a host which died had somebody in it who
@@ -187,6 +192,8 @@ pub struct MachineLock {
     at_least: u64,
     /// What we wrote last while we have it.
     note: Option<Note>,
+    /// Locked along with the lock file: nobody removes it who cleans up lock files.
+    beside: Option<LockFile>,
     /// Keeps apart readers that each take fences.
     readers: Option<LockFile>,
 }
@@ -200,10 +207,19 @@ impl MachineLock {
         let directory = path.parent().unwrap_or(Path::new("/")).join(DIRECTORY);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let me = Holder::this_process(run);
-        let lock = Self { file, me, directory, name, at_least, note: None, readers: None };
+        let lock = Self { file, me, directory, name, at_least, note: None, beside: None, readers: None };
         // Said now, and not when somebody waits for it.
         lock.read()?;
         Ok(lock)
+    }
+
+    /// Takes the lock and lets it go, if nobody has it: what is wrong with its fences is said now, and the disk is waited for
+    /// now, and not by whoever takes it first.
+    pub fn prepare(&mut self) -> Result<(), MachineLockError> {
+        if let Some(taken) = self.try_take(Mode::Exclusive)? {
+            self.let_go(taken.fences.start, taken.left);
+        }
+        Ok(())
     }
 
     /// The lock file.
@@ -220,13 +236,15 @@ impl MachineLock {
         if self.file.try_lock(mode)? == Tried::Busy {
             return Ok(None);
         }
-        let taken = match mode {
-            Mode::Exclusive => self.begin(mode).map(Some),
-            Mode::Shared => self.begin_among_readers(),
+        let taken = match self.lock_beside(mode) {
+            Ok(true) if mode == Mode::Shared => self.begin_among_readers(),
+            Ok(true) => self.begin(mode).map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
         };
         if !matches!(taken, Ok(Some(_))) {
             self.note = None;
-            self.file.unlock();
+            self.unlock();
         }
         taken
     }
@@ -260,7 +278,7 @@ impl MachineLock {
                 tracing::warn!(%error, "a lock is let go, and its file does not say so");
             }
         }
-        self.file.unlock();
+        self.unlock();
         if let Err(error) = self.file.say_changed() {
             tracing::warn!(%error, "who waits for a lock was not woken");
         }
@@ -278,14 +296,34 @@ impl MachineLock {
         read(self.file.file(), self.file.path())
     }
 
+    /// Whether nobody has the other file, which is so unless somebody removed the lock file while it was held.
+    fn lock_beside(&mut self, mode: Mode) -> Result<bool, MachineLockError> {
+        let mut beside = match self.beside.take() {
+            Some(beside) => beside,
+            None => self.open_beside("held")?,
+        };
+        let tried = beside.try_lock(mode);
+        self.beside = Some(beside);
+        Ok(tried? == Tried::Locked)
+    }
+
+    fn unlock(&mut self) {
+        if let Some(beside) = &mut self.beside {
+            beside.unlock();
+        }
+        self.file.unlock();
+    }
+
+    fn open_beside(&self, ending: &str) -> Result<LockFile, MachineLockError> {
+        self.make_directory()?;
+        let name = format!("{}.{ending}", blake3::hash(self.name.as_bytes()).to_hex());
+        Ok(LockFile::open(&self.directory.join(name), Remote::Allowed)?)
+    }
+
     fn begin_among_readers(&mut self) -> Result<Option<Taken>, MachineLockError> {
         let mut readers = match self.readers.take() {
             Some(readers) => readers,
-            None => {
-                self.make_directory()?;
-                let path = self.directory.join(format!("{}.readers", blake3::hash(self.name.as_bytes()).to_hex()));
-                LockFile::open(&path, Remote::Allowed)?
-            }
+            None => self.open_beside("readers")?,
         };
         let taken = match readers.try_lock(Mode::Exclusive)? {
             Tried::Locked => self.begin(Mode::Shared).map(Some),

@@ -30,8 +30,8 @@ pub(super) struct HostOptions {
     /// Whom the locks keep out: the processes of this run (`process`), or with every mutex, rlock and rwlock also those of all
     /// other runs that say so, and programs that lock the same file, such as flock(1) (`machine`); for locks of which a
     /// manifest does not say it itself [default: process]
-    #[arg(long, value_enum, value_name = "SCOPE")]
-    pub(super) locks: Option<LocksOption>,
+    #[arg(long = "locks", value_enum, value_name = "SCOPE")]
+    lock_scope: Option<LockScopeOption>,
     /// Where the lock files of `machine` locks are, NAME.lock for each [default: `locks` in the state directory]
     #[arg(long, value_name = "DIR")]
     pub(super) lock_dir: Option<PathBuf>,
@@ -54,7 +54,7 @@ pub(super) struct HostOptions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum LocksOption {
+enum LockScopeOption {
     Process,
     Machine,
 }
@@ -81,7 +81,7 @@ impl HostOptions {
 
     /// Whether the locks of a run are wider than it, unless they say it themselves.
     pub(super) fn locks_are_wider(&self) -> bool {
-        self.locks == Some(LocksOption::Machine)
+        self.lock_scope == Some(LockScopeOption::Machine)
     }
 
     pub(super) fn cache_dir(&self) -> Option<PathBuf> {

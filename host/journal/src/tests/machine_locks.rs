@@ -130,6 +130,30 @@ fn a_lost_or_damaged_counter_is_refused_with_what_to_do_once_it_is_needed() {
 }
 
 #[test]
+fn a_lock_that_is_prepared_says_what_is_wrong_and_takes_nothing_from_anybody() {
+    let Place { dir, path } = place();
+    let mut one = open(&path);
+    one.prepare().unwrap();
+    let note = note(&path);
+    assert_eq!((note.state, note.next, note.left), (State::Free, 1, Left::Clean));
+    let taken = take(&mut one);
+    open(&path).prepare().unwrap();
+    one.let_go(taken.fences.start + 4, Left::Abandoned("killed".to_owned()));
+    open(&path).prepare().unwrap();
+    let taken = take(&mut one);
+    assert_eq!((taken.fences.start, taken.left), (5, Left::Abandoned("killed".to_owned())));
+    one.let_go(5, Left::Clean);
+    fs::write(&path, "").unwrap();
+    for entry in fs::read_dir(dir.path().join(".lockkeeper")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "counter") {
+            fs::write(path, "nonsense").unwrap();
+        }
+    }
+    assert!(matches!(open(&path).prepare(), Err(MachineLockError::Fences(_))));
+}
+
+#[test]
 fn what_is_no_lock_file_is_not_written_to() {
     let Place { dir: _dir, path } = place();
     fs::write(&path, "id,value\n1,2\n").unwrap();
@@ -137,6 +161,25 @@ fn what_is_no_lock_file_is_not_written_to() {
     assert!(matches!(error, MachineLockError::Foreign { .. }));
     assert!(matches!(read_note(&path), Err(MachineLockError::Foreign { .. })));
     assert_eq!(fs::read_to_string(&path).unwrap(), "id,value\n1,2\n");
+}
+
+#[test]
+fn a_lock_file_that_is_removed_while_it_is_held_lets_no_other_host_in() {
+    for mode in [Mode::Exclusive, Mode::Shared] {
+        let Place { dir: _dir, path } = place();
+        let mut one = open(&path);
+        let had = one.try_take(mode).unwrap().expect("nobody has it");
+        fs::remove_file(&path).unwrap();
+        let mut two = open(&path);
+        assert_eq!(two.try_take(Mode::Exclusive).unwrap(), None, "there are two holders");
+        assert!(two.file().held().is_none());
+        one.let_go(had.fences.start + 1, Left::Clean);
+        let next = take(&mut two);
+        assert!(next.fences.start > had.fences.start, "{next:?} after {had:?}");
+        assert_eq!(one.try_take(Mode::Exclusive).unwrap(), None);
+        two.let_go(next.fences.start, Left::Clean);
+        drop(take(&mut one));
+    }
 }
 
 #[test]

@@ -149,7 +149,8 @@ impl Drop for GateKeeper {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
         self.shared.wake();
-        if let Some(thread) = self.thread.take() {
+        // It may be the thread itself that had the last lock of a host that is gone.
+        if let Some(thread) = self.thread.take().filter(|of| of.thread().id() != thread::current().id()) {
             drop(thread.join());
         }
     }

@@ -83,7 +83,9 @@ pub(in crate::scope) fn open(
     fences_from: u64,
 ) -> Result<MachineLock, MachineLockError> {
     let remote = if allow_remote { Remote::Allowed } else { Remote::Refused };
-    MachineLock::open(path, remote, run, fences_from)
+    let mut lock = MachineLock::open(path, remote, run, fences_from)?;
+    lock.prepare()?;
+    Ok(lock)
 }
 
 impl Outside for Machine {

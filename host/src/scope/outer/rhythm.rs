@@ -263,3 +263,225 @@ impl Rhythm {
         Moment(now.0 - now.0 % period).after(period)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        // Just behind a quiet window of either kind.
+        Moment(1_000 * PERIOD_UNSEEN + QUIET + self::millis(millis))
+    }
+
+    fn view(phase: GatePhase) -> GateView {
+        GateView { phase, wanted: None, held: false, grants: 0, fences_left: u64::MAX }
+    }
+
+    fn away(wanted: Option<Mode>) -> GateView {
+        GateView { wanted, ..view(GatePhase::Away) }
+    }
+
+    const AWAY: GatePhase = GatePhase::Away;
+    const HOME: GatePhase = GatePhase::Home(Mode::Exclusive);
+    const WRITE: Option<Mode> = Some(Mode::Exclusive);
+
+    /// A lock at home that is in use.
+    fn used(grants: u64) -> GateView {
+        GateView { held: true, wanted: WRITE, grants, ..view(HOME) }
+    }
+
+    #[test]
+    fn nothing_is_done_for_a_lock_that_nobody_wants_and_it_is_tried_once_somebody_does() {
+        let mut rhythm = Rhythm::new(false);
+        assert_eq!(rhythm.decide(&away(None), at(0)), Act::Wait(None));
+        for mode in [Mode::Exclusive, Mode::Shared] {
+            assert_eq!(rhythm.decide(&away(Some(mode)), at(1)), Act::Try(mode));
+        }
+    }
+
+    #[test]
+    fn a_busy_lock_is_tried_more_and_more_rarely_but_at_once_when_there_is_news() {
+        let mut rhythm = Rhythm::new(false);
+        let (mut now, mut pauses) = (at(0), Vec::new());
+        for _ in 0..8 {
+            assert_eq!(rhythm.decide(&away(WRITE), now), Act::Try(Mode::Exclusive));
+            rhythm.busy(now);
+            let Act::Wait(Some(next)) = rhythm.decide(&away(WRITE), now) else { panic!("it is tried again") };
+            pauses.push(next.since(now) / millis(1));
+            now = next;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 20, 20, 20]);
+        rhythm.busy(now);
+        rhythm.hear(News::Goes, now);
+        assert_eq!(rhythm.decide(&away(WRITE), now), Act::Try(Mode::Exclusive));
+    }
+
+    #[test]
+    fn a_lock_that_nobody_outside_waits_for_stays_while_it_is_used_and_no_longer() {
+        let mut rhythm = Rhythm::new(false);
+        assert_eq!(rhythm.came_home(at(0)), u64::MAX);
+        for now in 0..100 {
+            assert!(matches!(rhythm.decide(&used(now), at(now)), Act::Wait(Some(_))));
+        }
+        let unused = GateView { grants: 99, ..view(HOME) };
+        assert!(matches!(rhythm.decide(&unused, at(100)), Act::Wait(Some(_))));
+        assert_eq!(rhythm.decide(&unused, at(105)), Act::Allow(0));
+    }
+
+    #[test]
+    fn a_lock_that_somebody_outside_waits_for_leaves_after_its_cohort_or_when_it_is_not_used() {
+        for news in [News::Comes, News::Knocks] {
+            let mut rhythm = Rhythm::new(false);
+            assert_eq!(rhythm.came_home(at(0)), u64::MAX);
+            assert!(matches!(rhythm.decide(&used(1), at(4)), Act::Wait(Some(_))));
+            rhythm.hear(news, at(4));
+            assert_eq!(rhythm.decide(&used(7), at(4)), Act::Allow(COHORT_GRANTS - 7));
+            assert_eq!(rhythm.decide(&used(8), at(5)), Act::Wait(Some(at(10))));
+            assert_eq!(rhythm.decide(&used(9), at(10)), Act::Allow(0));
+            let unused = GateView { grants: 8, ..view(HOME) };
+            assert_eq!(rhythm.decide(&unused, at(6)), Act::Wait(Some(at(10))), "the grants have changed");
+            assert_eq!(rhythm.decide(&unused, at(6)), Act::Allow(0));
+        }
+    }
+
+    #[test]
+    fn whoever_had_to_wait_for_a_lock_takes_it_that_others_still_do() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.busy(at(0));
+        assert_eq!(rhythm.came_home(at(1)), COHORT_GRANTS);
+        assert_eq!(rhythm.decide(&used(1), at(11)), Act::Allow(0));
+    }
+
+    #[test]
+    fn a_lock_waits_at_home_for_the_first_one_that_it_came_for() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.busy(at(0));
+        rhythm.came_home(at(1));
+        let waiting = GateView { wanted: WRITE, ..view(HOME) };
+        assert!(matches!(rhythm.decide(&waiting, at(20)), Act::Wait(Some(_))));
+        assert_eq!(rhythm.decide(&waiting, at(120)), Act::Allow(0));
+    }
+
+    #[test]
+    fn after_a_cohort_others_have_a_gap_in_which_to_come() {
+        for (mode, gap) in [(Mode::Exclusive, GAP), (Mode::Shared, GAP_AFTER_READING)] {
+            let mut rhythm = Rhythm::new(false);
+            rhythm.came_home(at(0));
+            rhythm.hear(News::Knocks, at(4));
+            rhythm.departed(mode, at(10));
+            assert_eq!(rhythm.decide(&away(WRITE), at(10)), Act::Wait(Some(at(10).after(gap))));
+            assert!(!rhythm.may_try(at(10)) && rhythm.may_try(at(10).after(gap)));
+            assert_eq!(rhythm.decide(&away(WRITE), at(10).after(gap)), Act::Try(Mode::Exclusive));
+        }
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        rhythm.departed(Mode::Exclusive, at(10));
+        assert_eq!(rhythm.decide(&away(WRITE), at(10)), Act::Try(Mode::Exclusive), "nobody waits");
+    }
+
+    #[test]
+    fn what_this_host_does_to_the_file_itself_is_nobody_who_knocks() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        rhythm.hear(News::Knocks, at(1));
+        assert!(matches!(rhythm.decide(&used(1), at(30)), Act::Wait(Some(_))));
+    }
+
+    /// One who polls every 50 ms, without a word, while several hosts would like to have the lock all the time.
+    #[test]
+    fn who_polls_finds_the_lock_free_within_five_seconds_whether_or_not_it_is_seen() {
+        for (seen, within) in [(true, 350), (false, 4_100)] {
+            for offset in 0..50 {
+                let mut hosts = [Rhythm::new(false), Rhythm::new(false), Rhythm::new(false)];
+                let mut phases = [AWAY; 3];
+                let mut found = None;
+                let mut grants = 0;
+                for now in 0..5_000 {
+                    let now_at = at(offset * 81 + now);
+                    for host in 0..3 {
+                        loop {
+                            grants += 1;
+                            let view = GateView { wanted: WRITE, grants, ..view(phases[host]) };
+                            match hosts[host].decide(&view, now_at) {
+                                Act::Wait(_) => break,
+                                Act::Try(_) if phases.iter().all(|phase| *phase == AWAY) => {
+                                    hosts[host].came_home(now_at);
+                                    phases[host] = HOME;
+                                }
+                                Act::Try(_) => hosts[host].busy(now_at),
+                                Act::Allow(0) => phases[host] = GatePhase::Leaving(Mode::Exclusive),
+                                Act::Allow(_) | Act::Tell(_) => {}
+                                Act::Depart => {
+                                    hosts[host].departed(Mode::Exclusive, now_at);
+                                    phases[host] = AWAY;
+                                }
+                                Act::Reserve => panic!("there are fences enough"),
+                            }
+                        }
+                    }
+                    if now % 50 == offset {
+                        if seen {
+                            hosts.iter_mut().for_each(|host| host.hear(News::Comes, now_at));
+                            hosts.iter_mut().for_each(|host| host.hear(News::Goes, now_at));
+                        }
+                        // The first moments are before anybody knew.
+                        if now > 100 && phases.iter().all(|phase| *phase == AWAY) {
+                            found = Some(now);
+                            break;
+                        }
+                    }
+                }
+                let found = found.unwrap_or_else(|| panic!("never free (seen: {seen}, offset {offset})"));
+                assert!(found <= within, "free after {found} ms (seen: {seen}, offset {offset})");
+            }
+        }
+    }
+
+    #[test]
+    fn writers_come_in_between_hosts_that_read_all_the_time() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        let reading = |grants, wanted| GateView { held: true, grants, wanted, ..view(GatePhase::Home(Mode::Shared)) };
+        assert_eq!(rhythm.decide(&reading(1, WRITE), at(1)), Act::Allow(0), "a writer in here");
+        rhythm.departed(Mode::Shared, at(2));
+        rhythm.came_home(at(3));
+        rhythm.hear(News::Knocks, at(6));
+        assert_eq!(rhythm.decide(&reading(1, None), at(6)), Act::Allow(COHORT_GRANTS - 1));
+        assert_eq!(rhythm.decide(&reading(9, None), at(13)), Act::Allow(0), "a writer elsewhere");
+    }
+
+    #[test]
+    fn people_are_told_of_a_long_wait_now_and_then() {
+        let mut rhythm = Rhythm::new(false);
+        let mut told = Vec::new();
+        for now in (0..30_000).step_by(5) {
+            if let Act::Tell(waited) = rhythm.decide(&away(WRITE), at(now)) {
+                told.push(waited.as_millis());
+            }
+            rhythm.busy(at(now));
+        }
+        assert_eq!(told, [1_000, 11_000, 21_000]);
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_replaced_leaves_and_one_that_cannot_be_tried_is_tried_later() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        rhythm.hear(News::Replaced, at(1));
+        assert_eq!(rhythm.decide(&used(1), at(1)), Act::Allow(0));
+        rhythm.departed(Mode::Exclusive, at(2));
+        rhythm.failed(at(3));
+        assert_eq!(rhythm.decide(&away(WRITE), at(4)), Act::Wait(Some(at(1_003).min(at(1_004)))));
+    }
+
+    #[test]
+    fn fences_are_reserved_before_they_come_to_an_end_and_not_again_at_once_if_that_fails() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        let few = GateView { fences_left: FENCES_LEAST - 1, ..used(1) };
+        assert_eq!(rhythm.decide(&few, at(1)), Act::Reserve);
+        rhythm.not_reserved(at(1));
+        assert!(matches!(rhythm.decide(&few, at(2)), Act::Wait(Some(_))));
+        assert_eq!(rhythm.decide(&few, at(1_001)), Act::Reserve);
+    }
+}
