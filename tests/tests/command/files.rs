@@ -212,7 +212,7 @@ fn a_shared_file_is_bound_to_a_lock_of_the_machine_or_to_none() {
     let job = |lock: &str, file: &str| {
         format!(
             "version = 1\n[lock.l]\n{lock}[file.f]\npath = \"f.txt\"\nshared = true\n{file}[[process]]\nname = \"p\"\n\
-             program = {:?}\nargs = [\"l\", \"f\", \"5\", \"1\"]\nlocks = [\"l\"]\nappend = [\"f\"]\n",
+             program = {:?}\nargs = [\"l\", \"f\", \"5\", \"1\"]\ngrants = {{ lock = [\"l\"], file = [\"f\"] }}\n",
             guest("lock_append")
         )
     };
