@@ -36,6 +36,7 @@ mod sync;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod worker;
 mod writer;
 

@@ -140,12 +140,19 @@ pub struct OsLock {
     file: File,
     path: PathBuf,
     note: Note,
+    holder: Holder,
 }
 
 impl OsLock {
     /// Takes the exclusive lock of the sidecar `path` if nobody has it.
     pub fn try_exclusive(path: &Path, holder: &str) -> Result<Attempt, OsLockError> {
         acquire(path, holder, Wait::No)
+    }
+
+    /// Takes the shared lock of the sidecar `path`, unless somebody has it alone. As there may be others, nothing is noted
+    /// before [`renew`](OsLock::renew).
+    pub fn try_shared(path: &Path, holder: &str) -> Result<Attempt, OsLockError> {
+        acquire(path, holder, Wait::Shared)
     }
 
     /// What stands in the sidecar `path`, without taking its lock, or writing to it or beside it; nothing if there is none.
@@ -169,6 +176,17 @@ impl OsLock {
     /// The sidecar.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Reads what others have noted meanwhile, and notes that this is the holder now. Of those who share a lock one at a time
+    /// may do so, or set a mark: which one, they have to settle elsewhere.
+    pub fn renew(&mut self) -> Result<(), OsLockError> {
+        self.note = Note::read(&mut self.file);
+        if self.note.holder.as_ref() == Some(&self.holder) {
+            return Ok(());
+        }
+        self.note.holder = Some(self.holder.clone());
+        self.write_note()
     }
 
     /// What this or an earlier holder has noted for those after it.
@@ -216,6 +234,10 @@ impl Held for OsLock {
 
     fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError> {
         OsLock::set_mark(self, mark)
+    }
+
+    fn renew(&mut self) -> Result<(), OsLockError> {
+        OsLock::renew(self)
     }
 }
 
@@ -275,6 +297,8 @@ pub enum Mode {
 enum Wait {
     Yes,
     No,
+    /// No, and others may have it too.
+    Shared,
 }
 
 fn acquire(path: &Path, holder: &str, wait: Wait) -> Result<Attempt, OsLockError> {
@@ -283,6 +307,7 @@ fn acquire(path: &Path, holder: &str, wait: Wait) -> Result<Attempt, OsLockError
         let tried = uninterrupted(|| match wait {
             Wait::Yes => fs2::FileExt::lock_exclusive(&file),
             Wait::No => fs2::FileExt::try_lock_exclusive(&file),
+            Wait::Shared => fs2::FileExt::try_lock_shared(&file),
         });
         match tried {
             Ok(()) => {}
@@ -294,11 +319,15 @@ fn acquire(path: &Path, holder: &str, wait: Wait) -> Result<Attempt, OsLockError
             }
         }
         let note = Note::read(&mut file);
-        let mut lock = OsLock { file, path: path.to_owned(), note };
+        let holder = Holder { pid: std::process::id(), text: printable(holder) };
+        let mut lock = OsLock { file, path: path.to_owned(), note, holder };
         if !still_named(&lock.file, &lock.path)? {
             continue;
         }
-        lock.note.holder = Some(Holder { pid: std::process::id(), text: printable(holder) });
+        if let Wait::Shared = wait {
+            return Ok(Attempt::Acquired(lock));
+        }
+        lock.note.holder = Some(lock.holder.clone());
         // The note is for people; a full disk is no reason to refuse a lock.
         if let Err(error) = lock.write_note() {
             tracing::warn!(%error, "a lock is held, but its file does not say by whom");

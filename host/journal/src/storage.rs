@@ -89,12 +89,23 @@ pub enum Lock {
     Busy(Option<Holder>),
 }
 
+impl From<Attempt> for Lock {
+    fn from(attempt: Attempt) -> Lock {
+        match attempt {
+            Attempt::Acquired(lock) => Lock::Held(Box::new(lock)),
+            Attempt::Busy(holder) => Lock::Busy(holder),
+        }
+    }
+}
+
 /// A lock that is held until this is dropped, and the one line that its holders leave to those after them.
 pub trait Held: Send + Sync + fmt::Debug {
     /// What this or an earlier holder has noted.
     fn mark(&self) -> Option<&str>;
     /// Notes one line for the holders after this one; it replaces the former mark, and survives power loss.
     fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError>;
+    /// Reads what others have noted meanwhile, and notes that this is the holder now: for a lock that is shared.
+    fn renew(&mut self) -> Result<(), OsLockError>;
 }
 
 /// Where files are.
@@ -112,6 +123,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Tries the exclusive lock of a sidecar, which is made if it is missing and never removed.
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError>;
+    /// Tries its shared lock, which several may have, but not beside one who has it alone. Notes nothing.
+    fn share(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError>;
     /// What stands in a sidecar, for one who may not or will not write to it; nothing if there is none.
     fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError>;
     /// A word that is another one after each start of the system: what was written under the same word and not synced is
@@ -189,10 +202,11 @@ impl Disk for LocalDisk {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
-        Ok(match OsLock::try_exclusive(path, holder)? {
-            Attempt::Acquired(lock) => Lock::Held(Box::new(lock)),
-            Attempt::Busy(holder) => Lock::Busy(holder),
-        })
+        OsLock::try_exclusive(path, holder).map(Lock::from)
+    }
+
+    fn share(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
+        OsLock::try_shared(path, holder).map(Lock::from)
     }
 
     fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError> {

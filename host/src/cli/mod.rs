@@ -164,7 +164,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         Some(SeriesError::NoIds { .. }) | None => {}
     }
     match error.downcast_ref::<JobError>() {
-        Some(JobError::Open { source: OpenError::Busy { .. }, .. }) => EXIT_TRY_LATER,
+        Some(JobError::Open {
+            source: OpenError::Busy { .. } | OpenError::Shared { .. } | OpenError::NotShared { .. },
+            ..
+        }) => EXIT_TRY_LATER,
         Some(JobError::Open { source, .. }) if is_in_doubt(source) => EXIT_IO,
         Some(JobError::Open { .. } | JobError::Fences { .. } | JobError::FileFences { .. }) => EXIT_CANNOT_CREATE,
         // What is wrong with the job's description itself.

@@ -149,6 +149,9 @@ pub(super) struct GrantOptions {
     /// Allow append files on network and user-space file systems, where nothing that is said of them is promised
     #[arg(long)]
     allow_remote: bool,
+    /// Let other runs that say the same append to the same files; they take turns
+    #[arg(long)]
+    shared: bool,
     /// A program that the processes may start, or with `self` alone their own; see also --max-children, --max-depth
     #[arg(long = "program", value_name = "NAME=FILE.wasm")]
     programs: Vec<String>,
@@ -428,6 +431,7 @@ impl GrantOptions {
             spec.records_max = self.max_file_records;
             spec.reserve_bytes = self.reserve.map_or(0, |size| size.0);
             spec.allow_remote = self.allow_remote;
+            spec.shared = self.shared;
             let durability = match self.durability {
                 Some(DurabilityOption::Buffered) => Durability::Buffered,
                 None | Some(DurabilityOption::Written) => Durability::Written,
@@ -444,6 +448,7 @@ impl GrantOptions {
             ("--max-file-records", self.max_file_records.is_some()),
             ("--reserve", self.reserve.is_some()),
             ("--allow-remote", self.allow_remote),
+            ("--shared", self.shared),
         ];
         match said.iter().find(|(_, said)| *said) {
             Some((flag, _)) if files.is_empty() => {

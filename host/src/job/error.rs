@@ -56,6 +56,17 @@ pub enum JobError {
         /// What that is.
         is: Kind,
     },
+    /// Other hosts write to a file that requires a lock, and they do not know of it.
+    #[error(
+        "file `{file}` is shared with other hosts and requires lock `{lock}`, of which this one alone knows; give the lock \
+         scope = \"machine\" (or --locks machine), bind the file to none, or have it to one host (shared = false)"
+    )]
+    LockNotShared {
+        /// The file.
+        file: String,
+        /// The lock.
+        lock: String,
+    },
     /// A condition has no lock that could be let go.
     #[error(
         "condition `{condition}` waits with `{lock}` let go, which is no mutex and no rlock of the job; declare one"

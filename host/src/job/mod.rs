@@ -90,6 +90,12 @@ impl Job {
     pub(crate) fn open(host: &Arc<Host>, spec: JobSpec) -> Result<Self, JobError> {
         let mut rights = Rights::default();
         let mut lock_files = Vec::new();
+        for AppendSpec { name, requires_lock, .. } in spec.files.iter().filter(|file| file.file.shared) {
+            let lock = spec.locks.iter().find(|lock| Some(&lock.name) == requires_lock.as_ref());
+            if let Some(lock) = lock.filter(|lock| lock.scope == LockScope::Process) {
+                return Err(JobError::LockNotShared { file: name.clone(), lock: lock.name.clone() });
+            }
+        }
         // A condition is declared in any order with its lock, so what others name comes first.
         let (conditions, others): (Vec<_>, Vec<_>) =
             spec.locks.into_iter().partition(|lock| matches!(lock.kind, LockKind::Condition { .. }));
