@@ -36,7 +36,7 @@ pub(crate) struct Later {
 }
 
 enum Next {
-    /// The write itself, on a thread of the file, since the disk has proven slow.
+    /// The write itself, on a thread of the file, since the disk has proven slow or it is another host's turn to write.
     Write(Elsewhere<Result<Appended, AppendError<ClaimError>>>),
     /// The sync of what was written.
     Sync(Appended, Syncing),
@@ -57,17 +57,15 @@ pub(crate) fn write(
     wanted: Wanted,
 ) -> Result<Written, AppendError<ClaimError>> {
     let Wanted { owner, claim, durability, id } = wanted;
-    let mut options = AppendOptions { buffered: durability == Durability::Buffered, id, writer: owner.get() };
+    let options = AppendOptions { buffered: durability == Durability::Buffered, id, writer: owner.get() };
     let is_synced = durability == Durability::Synced;
-    if file.file.is_slow() {
-        // Who waits for the write need not wait for the buffer too.
-        options.buffered = false;
+    let Some(appended) = file.file.commit_now(&record, &options, || check_claim(table, owner, file, claim)) else {
         let (table, claimed) = (table.clone(), file.clone());
         let guard = move || check_claim(&table, owner, &claimed, claim);
         let next = Next::Write(file.file.commit_elsewhere(record, options, guard));
         return Ok(Written::Later(Box::new(Later { file: file.clone(), is_synced, next })));
-    }
-    let appended = file.file.commit_with(&record, &options, || check_claim(table, owner, file, claim))?;
+    };
+    let appended = appended?;
     if is_synced {
         let next = Next::Sync(appended, file.file.synced(&appended));
         return Ok(Written::Later(Box::new(Later { file: file.clone(), is_synced, next })));
@@ -111,5 +109,11 @@ pub(crate) fn check_claim(
     };
     let claim = claim.or_else(|| table.held_fence(owner, lock.id)).ok_or(ClaimError::LockRequired)?;
     table.check_claim(owner, lock.id, claim)?;
+    // Whoever ends holds that last too long comes later than this if the whole host was stopped meanwhile.
+    if let Some(max) = lock.max_hold
+        && table.held(owner, lock.id).is_some_and(|hold| hold.since.elapsed() >= max)
+    {
+        return Err(ClaimError::Fenced { current: claim });
+    }
     Ok(Some(claim.get()))
 }

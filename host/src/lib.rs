@@ -94,7 +94,7 @@ pub use lockkeeper_journal::{
     IfExists, OpenError, OpenReport, Parents, Position, Quota, RECORD_BYTES_MAX, ReadError, Reader, Record, RecordId,
     SyncError, Tail, Torn,
 };
-pub use lockkeeper_journal::{os_lock, storage};
+pub use lockkeeper_journal::{flocks, lock_file, machine_lock, os_lock, storage};
 pub use lockkeeper_locks::{
     AcquireError, AfterDeath, Ask, ClaimError, Counters, Delivery, EndCause, Holder, Limits as LockLimits, LockConfig,
     LockState, LockView, Mode, OwnerId, Parties, Previous, QueueConfig, ReleaseError, Scalar, ScalarKind, Scalars,
@@ -109,6 +109,7 @@ pub use process::{
 };
 pub use program::{Import, Inspection, Program, ProgramError};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
+pub use scope::LockScope;
 pub use stall::Stall;
 /// The engine, whose types stand in what is said of [`HostInterfaces`] and [`Plugin`].
 pub use wasmtime;

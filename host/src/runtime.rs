@@ -16,7 +16,7 @@ use crate::job::{Job, JobError, JobSpec, SpawnError};
 use crate::observe::{Events, Observer};
 use crate::process::ProcessSpec;
 use crate::program::{Cache, Inspection, Program, ProgramError};
-use crate::scope::{FenceStore, ProcessScope};
+use crate::scope::{FenceStore, OuterConfig, ProcessScope};
 use crate::shard::{ShardThreads, Shards, Ticker};
 
 /// How a host is set up.
@@ -29,6 +29,12 @@ pub struct RuntimeConfig {
     /// Where the host remembers how far the fences of each lock name have gone. It is made when the first lock is; a
     /// host without locks needs none. Fences never go back as long as this directory is kept.
     pub state_dir: PathBuf,
+    /// Where the lock files lie of locks that all hosts of the machine share ([`LockScope::Machine`](crate::LockScope)), if
+    /// nothing else is said of them. None: `locks` in `state_dir`. Hosts with different directories know nothing of each
+    /// other's locks.
+    pub lock_dir: Option<PathBuf>,
+    /// What people are told this host is who look at such a lock, for example its command line.
+    pub run_name: String,
     /// Limits of the lock table.
     pub lock_limits: lockkeeper_locks::Limits,
     /// How the processes of programs are kept. None: as [`Profile::Image`] if it is known that they will be few (see
@@ -119,14 +125,20 @@ impl Runtime {
             None => None,
         };
         let events = Events::new(config.observer);
-        let own_dirs = config.cache_dir.into_iter().chain([config.state_dir.clone()]).collect();
+        let lock_dir = config.lock_dir.unwrap_or_else(|| config.state_dir.join("locks"));
+        let own_dirs = config.cache_dir.into_iter().chain([config.state_dir.clone(), lock_dir.clone()]).collect();
         let fences = FenceStore::new(config.state_dir);
         let count = match config.shards {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
         let (shards, threads) = Shards::start(count)?;
-        let scope = ProcessScope::new(config.lock_limits, fences, events.clone());
+        let scope = ProcessScope::new(
+            config.lock_limits,
+            fences,
+            OuterConfig { lock_dir, run: config.run_name },
+            events.clone(),
+        );
         let ticking = engines.clone();
         let tick = move || ticking.increment_epochs();
         let disk = config.disk.unwrap_or_else(|| Arc::new(LocalDisk));

@@ -285,6 +285,10 @@ impl Watch {
             if waiting.timed || seat.stopping.load(Ordering::SeqCst) || !self.table.sleeps(waiting.id) {
                 return None;
             }
+            // So will, as far as can be seen from here, who waits for somebody outside of this host.
+            if self.table.is_kept_out(waiting.id) {
+                return None;
+            }
             limited |= seat.limited;
             waits.push((seat, waiting, want));
         }

@@ -7,6 +7,7 @@
 //! ```text
 //! lockkeeper-checkpoint 1
 //! generation 7
+//! durable 5                                (the last one that had been synced when this was written)
 //! inode 1311 born 1763942400123456789
 //! boot 6f7e...                             (within one boot, what was written is in the page cache, synced or not)
 //! format csv columns 5
@@ -231,18 +232,35 @@ impl Checkpoint {
             None => uninterrupted(|| disk.open(path, Access::CreateUpdate { mode }))?,
         };
         let (stood, best) = read(&*storage)?;
-        let (generation, slot) = best.map_or((0, None), |(generation, slot)| (generation, Some(slot)));
+        let (generation, slot) = best.map_or((0, None), |best| (best.generation, Some(best.slot)));
         // Whether the last slot was synced nobody knows, and it must not be lost. Nor does a sync tell: after one that has
         // failed the next one ends well, and the slot is in the page cache alone. So the disk says which slot it holds.
         let durable = match slot {
             Some(_) => {
                 uninterrupted(|| storage.sync())?;
-                read_disk(&*storage)?
+                read_disk(&*storage)?.map(|best| (best.generation, best.slot))
             }
             None => None,
         };
         let (syncing, syncs) = (Vec::new(), Arc::default());
         Ok((Checkpoint { storage, generation, slot, durable, syncing, syncs, failures_before: 0 }, stood))
+    }
+
+    /// Reads what other hosts have written since. Which slot is durable the last one says, if its host has let go of the file
+    /// in order.
+    pub(crate) fn reread(&mut self) -> io::Result<Stood> {
+        let (stood, best) = read(&*self.storage)?;
+        if let Some(Best { generation, slot, durable }) = best {
+            (self.generation, self.slot, self.durable) = (generation, Some(slot), durable);
+            self.failures_before = self.syncs.failures();
+        }
+        Ok(stood)
+    }
+
+    /// Whether this is the sidecar that bears the name.
+    pub(crate) fn is_named(&self, disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+        let open = uninterrupted(|| self.storage.status())?;
+        Ok(disk.look(path)?.is_some_and(|named| named.id == open.id))
     }
 
     /// Writes the next state. It survives the host; power loss only after a sync.
@@ -251,7 +269,7 @@ impl Checkpoint {
         let is_free =
             |slot: &u64| !taken.contains(&Some(*slot)) && self.syncing.iter().all(|begun| begun.slot != *slot);
         let slot = (0..SLOTS).find(is_free).expect("there is one more slot than are taken");
-        let bytes = text(self.generation + 1, state);
+        let bytes = text(self.generation + 1, self.durable_generation(), state);
         let failures_before = self.syncs.failures();
         write_all_at(&*self.storage, &bytes, slot * SLOT_STRIDE)?;
         self.generation += 1;
@@ -320,18 +338,24 @@ impl Checkpoint {
     }
 }
 
-/// A generation and its slot.
-type Best = Option<(u64, u64)>;
+/// The slot that counts.
+#[derive(Debug, Clone, Copy)]
+struct Best {
+    generation: u64,
+    slot: u64,
+    /// The generation of which it says that it has been synced, and its slot.
+    durable: Option<(u64, u64)>,
+}
 
-/// What counts, and its generation and slot.
-fn read(storage: &dyn Storage) -> io::Result<(Stood, Best)> {
+/// What counts, and its slot.
+fn read(storage: &dyn Storage) -> io::Result<(Stood, Option<Best>)> {
     let mut bytes = vec![0; bytes_of_interest(storage)?];
     read_exact_at(storage, &mut bytes, 0)?;
     Ok(judge(&bytes))
 }
 
 /// What would count if the page cache were gone.
-fn read_disk(storage: &dyn Storage) -> io::Result<Best> {
+fn read_disk(storage: &dyn Storage) -> io::Result<Option<Best>> {
     let mut bytes = vec![0; bytes_of_interest(storage)?];
     let mut got = 0;
     while got < bytes.len() {
@@ -348,27 +372,27 @@ fn bytes_of_interest(storage: &dyn Storage) -> io::Result<usize> {
     Ok(usize::try_from(len).expect("a few slots are small"))
 }
 
-fn judge(bytes: &[u8]) -> (Stood, Best) {
-    let mut best: Option<(u64, u64, State)> = None;
+fn judge(bytes: &[u8]) -> (Stood, Option<Best>) {
+    let mut slots = Vec::new();
     let mut anything = false;
     let stride = usize::try_from(SLOT_STRIDE).expect("it is small");
     for (slot, bytes) in (0..).zip(bytes.chunks(stride)) {
         let bytes = &bytes[..bytes.len().min(SLOT_BYTES)];
         anything |= bytes.iter().any(|&byte| byte != 0);
-        if let Some((generation, state)) = parse(bytes)
-            && best.as_ref().is_none_or(|(other, ..)| *other < generation)
-        {
-            best = Some((generation, slot, state));
-        }
+        slots.extend(parse(bytes).map(|said| (slot, said)));
     }
-    match best {
-        Some((generation, slot, state)) => (Stood::State(state), Some((generation, slot))),
+    let of = |wanted: u64| slots.iter().find(|(_, said)| said.generation == wanted).map(|(slot, _)| (wanted, *slot));
+    match slots.iter().max_by_key(|(_, said)| said.generation) {
+        Some((slot, Said { generation, durable, state })) => {
+            let best = Best { generation: *generation, slot: *slot, durable: of(*durable) };
+            (Stood::State(state.clone()), Some(best))
+        }
         None if anything => (Stood::Unreadable, None),
         None => (Stood::Nothing, None),
     }
 }
 
-fn text(generation: u64, state: &State) -> Vec<u8> {
+fn text(generation: u64, durable: u64, state: &State) -> Vec<u8> {
     let State { birth, boot, kind, columns, latest, synced, floor, open, syncing, latched, ids, batch } = state;
     let mark = |mark: &Mark| {
         let Mark { at, records, sequence, ids, tail } = mark;
@@ -376,7 +400,7 @@ fn text(generation: u64, state: &State) -> Vec<u8> {
     };
     let yes = |yes: &bool| if *yes { "yes" } else { "no" };
     let mut text = format!(
-        "{VERSION_LINE}\ngeneration {generation}\n{birth}\nboot {boot}\nformat {kind} columns {columns}\n\
+        "{VERSION_LINE}\ngeneration {generation}\ndurable {durable}\n{birth}\nboot {boot}\nformat {kind} columns {columns}\n\
          latest {}\nsynced {}\nfloor {floor}\nrun {} syncing {} latched {} named {}\n",
         mark(latest),
         mark(synced),
@@ -398,7 +422,16 @@ fn text(generation: u64, state: &State) -> Vec<u8> {
     bytes
 }
 
-fn parse(bytes: &[u8]) -> Option<(u64, State)> {
+/// What a slot says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    generation: u64,
+    /// The last one that had been synced; 0 if none had.
+    durable: u64,
+    state: State,
+}
+
+fn parse(bytes: &[u8]) -> Option<Said> {
     let text = str::from_utf8(bytes).ok()?.trim_end_matches(' ');
     let mut words = text.split_ascii_whitespace();
     let mut after = |label: &str| {
@@ -425,6 +458,7 @@ fn parse(bytes: &[u8]) -> Option<(u64, State)> {
         _ => None,
     };
     let generation = number(after("generation")?)?;
+    let durable = number(after("durable")?)?;
     let birth = Birth { inode: after("inode")?.parse().ok()?, born: after("born")?.parse().ok()? };
     // A system that does not say leaves nothing behind the word.
     let boot = text.lines().find_map(|line| line.strip_prefix("boot "))?.to_owned();
@@ -456,7 +490,7 @@ fn parse(bytes: &[u8]) -> Option<(u64, State)> {
         return None;
     }
     // Writing it anew and comparing checks every byte.
-    (self::text(generation, &state) == bytes).then_some((generation, state))
+    (self::text(generation, durable, &state) == bytes).then_some(Said { generation, durable, state })
 }
 
 #[cfg(test)]
@@ -487,8 +521,9 @@ mod tests {
     fn every_state_fits_into_a_slot_and_is_read_back() {
         let empty = State { boot: String::new(), batch: None, open: true, ..largest() };
         for state in [largest(), empty] {
-            let bytes = text(NUMBER_END - 1, &state);
-            assert_eq!(parse(&bytes), Some((NUMBER_END - 1, state)));
+            let (generation, durable) = (NUMBER_END - 1, NUMBER_END - 2);
+            let bytes = text(generation, durable, &state);
+            assert_eq!(parse(&bytes), Some(Said { generation, durable, state }));
         }
     }
 
@@ -507,7 +542,7 @@ mod tests {
         let there = |floor: u64| {
             let bytes = std::fs::read(&path).expect("it is there");
             bytes.chunks(4096).any(|slot| {
-                slot.len() >= SLOT_BYTES && parse(&slot[..SLOT_BYTES]).is_some_and(|(_, it)| it.floor == floor)
+                slot.len() >= SLOT_BYTES && parse(&slot[..SLOT_BYTES]).is_some_and(|said| said.state.floor == floor)
             })
         };
         assert!(there(1) && there(8));
@@ -523,6 +558,29 @@ mod tests {
             checkpoint.write(&state(floor)).expect("there is room");
             assert!(there(20), "what is durable stays");
         }
+    }
+
+    /// One host after another: what the one before has synced is left alone.
+    #[test]
+    fn whoever_reads_again_knows_which_slot_is_durable() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let path = directory.path().join("checkpoint");
+        let open = || Checkpoint::open(&LocalDisk, &path, 0o600).expect("it is made or there").0;
+        let (mut one, mut other) = (open(), open());
+        let state = |floor| State { floor, batch: None, ..largest() };
+        one.write_durably(&state(1)).expect("it can be synced");
+        one.write(&state(2)).expect("there is room");
+        for floor in 3..12 {
+            assert_eq!(other.reread().expect("it can be read"), Stood::State(state(floor - 1)));
+            assert_eq!(other.durable_generation(), 1);
+            other.write(&state(floor)).expect("there is room");
+        }
+        let bytes = std::fs::read(&path).expect("it is there");
+        let slots = bytes.chunks(4096).filter_map(|slot| parse(&slot[..SLOT_BYTES.min(slot.len())]));
+        assert!(slots.map(|said| said.state.floor).any(|floor| floor == 1), "what is durable stays");
+        assert!(one.is_named(&LocalDisk, &path).expect("it can be seen"));
+        std::fs::rename(&path, path.with_extension("old")).expect("it is there");
+        assert!(!one.is_named(&LocalDisk, &path).expect("it can be seen"));
     }
 
     /// Two that sync at the same time: one is told that the disk has failed, and the other that all is well.
@@ -553,14 +611,14 @@ mod tests {
             State { latest: Mark { records: mark.at, at: mark.at - 1, ..mark }, ..good.clone() },
             State { batch: Some(Batch { from: 2, to: 1, tail: 0 }), ..good.clone() },
         ] {
-            assert_eq!(parse(&text(7, &state)), None, "{state:?}");
+            assert_eq!(parse(&text(7, 5, &state)), None, "{state:?}");
         }
-        assert_eq!(parse(&text(u64::MAX, &good)), None);
+        assert_eq!(parse(&text(u64::MAX, 5, &good)), None);
     }
 
     #[test]
     fn a_slot_with_a_flipped_bit_or_a_missing_end_is_none() {
-        let bytes = text(7, &largest());
+        let bytes = text(7, 5, &largest());
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1;

@@ -37,14 +37,19 @@ impl<T> fmt::Debug for Elsewhere<T> {
     }
 }
 
-/// Has `call` run by `worker`, or here if it has no thread and can get none.
-pub(crate) fn run<T: Send + 'static>(worker: &Worker, call: impl FnOnce() -> T + Send + 'static) -> Elsewhere<T> {
+/// Has `call` run by `worker`, or here if it has no thread and can get none. Before that, `before`, which may take long and
+/// ends early once nobody waits for the answer any more, as what it is given says.
+pub(crate) fn run<T: Send + 'static, B>(
+    worker: &Worker,
+    before: impl Fn(&dyn Fn() -> bool) -> B + Send + Sync + 'static,
+    call: impl FnOnce(B) -> T + Send + 'static,
+) -> Elsewhere<T> {
     let shared = Arc::new(Shared { state: Mutex::new(State::Queued(None)), ended: Condvar::new() });
-    let call = Arc::new(Mutex::new(Some(call)));
+    let call = Arc::new((before, Mutex::new(Some(call))));
     let (theirs, taken) = (shared.clone(), call.clone());
-    let posted = worker.post(Box::new(move || theirs.run(&taken)));
+    let posted = worker.post(Box::new(move || theirs.run(&taken.0, &taken.1)));
     if posted.is_err() {
-        shared.run(&call);
+        shared.run(&call.0, &call.1);
     }
     Elsewhere(shared)
 }
@@ -54,7 +59,15 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, call: &Mutex<Option<impl FnOnce() -> T>>) {
+    fn is_wanted(&self) -> bool {
+        matches!(*self.lock(), State::Queued(_))
+    }
+
+    fn run<B>(&self, before: &impl Fn(&dyn Fn() -> bool) -> B, call: &Mutex<Option<impl FnOnce(B) -> T>>) {
+        if !self.is_wanted() {
+            return;
+        }
+        let prepared = before(&|| self.is_wanted());
         {
             let mut state = self.lock();
             match &mut *state {
@@ -63,7 +76,7 @@ impl<T> Shared<T> {
             }
         }
         let call = call.lock().unwrap_or_else(PoisonError::into_inner).take().expect("a call runs once");
-        let answer = catch_unwind(AssertUnwindSafe(call));
+        let answer = catch_unwind(AssertUnwindSafe(|| call(prepared)));
         let waker = match mem::replace(&mut *self.lock(), State::Done(answer)) {
             State::Running(waker) => waker,
             State::Queued(_) | State::Done(_) | State::Over => None,

@@ -23,6 +23,32 @@ pub enum OpenError {
         /// Who holds it, as far as the sidecar says so.
         holder: Option<Holder>,
     },
+    /// Other hosts share the file, and this one would have it to itself.
+    #[error("{} is shared by hosts, {} among them; have this run share it too (`shared = true`), wait for all of them to end, \
+        or give it another file", path.display(), Holder::describe(holder.as_ref()))]
+    Shared {
+        /// The data file.
+        path: PathBuf,
+        /// Who wrote to it last, as far as the sidecar says so.
+        holder: Option<Holder>,
+    },
+    /// It was to be shared, and another host has it to itself.
+    #[error("{} is being written by {}, which does not share it; have both share it (`shared = true`), wait for that one to \
+        end, or give this run another file", path.display(), Holder::describe(holder.as_ref()))]
+    NotShared {
+        /// The data file.
+        path: PathBuf,
+        /// Who holds it, as far as the sidecar says so.
+        holder: Option<Holder>,
+    },
+    /// What was asked for of a shared file needs a host that has it to itself.
+    #[error("{} cannot be shared as is: {why}, or have it to one host (`shared = false`)", path.display())]
+    NotToBeShared {
+        /// The data file.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: &'static str,
+    },
     /// This process has the same file open already, perhaps under another path.
     #[error("{} is already open in this process, as {}; share that one instead of opening it twice",
         path.display(), open_as.display())]
@@ -455,6 +481,8 @@ pub enum LatchCause {
     SyncFailed(Arc<io::Error>),
     /// The sidecar of ids could not be brought in line with the file.
     IdsBroken(Arc<io::Error>),
+    /// What another host has left of a shared file cannot be gone on with.
+    NotTakenUp(Arc<OpenError>),
     /// It was closed; only a wait for a sync can outlive that.
     Closed,
 }
@@ -465,6 +493,7 @@ impl LatchCause {
         match self {
             LatchCause::CutFailed { .. } | LatchCause::IdsBroken(_) => "open it again, which repairs its end",
             LatchCause::Changed(_) => "see who else writes to it, then open it again",
+            LatchCause::NotTakenUp(_) => "see to that, then open it again",
             LatchCause::Closed => "open it again",
             LatchCause::SyncFailed(_) => "see to the disk, then run `lockkeeper file check` on it",
         }
@@ -478,6 +507,7 @@ impl fmt::Display for LatchCause {
                 write!(out, "a write failed ({write}) and its part could not be cut off ({cut})")
             }
             LatchCause::Changed(what) => write!(out, "somebody else changed it ({what})"),
+            LatchCause::NotTakenUp(error) => write!(out, "what another host has left cannot be gone on with ({error})"),
             LatchCause::Closed => write!(out, "it is closed"),
             LatchCause::SyncFailed(error) => {
                 write!(

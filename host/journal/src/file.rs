@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::elsewhere::{self, Elsewhere};
@@ -20,6 +20,7 @@ use crate::ids::{Ids, RecordId};
 use crate::open::{self, FileSpec, OpenReport};
 use crate::storage::{Disk, Held, LocalDisk, Status};
 use crate::sync::{Syncing, Syncs};
+use crate::turns::{self, Fetched, Turns};
 use crate::worker::Worker;
 use crate::writer::Writer;
 
@@ -92,7 +93,11 @@ pub fn unguarded() -> Result<Option<u64>, Infallible> {
     Ok(None)
 }
 
-/// A file that this process alone appends to, until it is dropped.
+/// A file that this process alone appends to, until it is dropped; or with others that [share](FileSpec::shared) it.
+///
+/// Hosts that share a file take turns. Offsets are those in the file, and quotas count what all of them have written; the
+/// records and bytes of a [`Position`] are those of this one. A record is refused under a fence below one that any of them
+/// has written under. A failed sync, of whichever host, is the end for all of them.
 ///
 /// An append is durable as [`Durability::Written`], unless its options say `buffered`; [`sync`](AppendFile::sync) and
 /// [`synced`](AppendFile::synced) wait until it is [`Durability::Synced`].
@@ -112,22 +117,24 @@ pub fn unguarded() -> Result<Option<u64>, Infallible> {
 /// * any of this on NFS, CIFS or other network file systems.
 pub struct AppendFile {
     inner: Arc<Inner>,
-    /// For writes to a disk that has proven slow.
-    writes: Worker,
     registration: Option<Registration>,
 }
 
 /// What waits and threads share of a file.
 pub(crate) struct Inner {
     pub(crate) path: PathBuf,
-    disk: Arc<dyn Disk>,
-    data: Status,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) data: Status,
     pub(crate) encoder: Encoder,
     writer: Mutex<Writer>,
     /// Where the last record ends, buffered ones included. Also known without the writer, which may be in a slow write.
     appended_to: AtomicU64,
     pub(crate) syncs: Syncs,
     pub(crate) syncer: Worker,
+    /// For writes to a disk that has proven slow, and for those that have to wait for other hosts.
+    pub(crate) writes: Worker,
+    /// If other hosts append to the file too.
+    pub(crate) turns: Option<Turns>,
     pub(crate) group_window: Duration,
     buffered_for: Duration,
     /// Whether somebody will write the buffer when its time is over.
@@ -135,7 +142,7 @@ pub(crate) struct Inner {
     /// How many more writes go to the thread because one has taken long.
     slow: AtomicU32,
     /// Until the file is closed: waits for syncs may outlive that.
-    lock: Mutex<Option<Box<dyn Held>>>,
+    pub(crate) lock: Mutex<Option<Box<dyn Held>>>,
     /// Whether the sidecar says that there have been fences.
     is_fenced: AtomicBool,
 }
@@ -170,6 +177,7 @@ pub(crate) struct Parts {
     pub(crate) buffered_for: Duration,
     pub(crate) registration: Registration,
     pub(crate) lock: Box<dyn Held>,
+    pub(crate) turns: Option<Turns>,
 }
 
 impl AppendFile {
@@ -195,7 +203,8 @@ impl AppendFile {
     }
 
     pub(crate) fn new(parts: Parts) -> AppendFile {
-        let Parts { path, disk, data, encoder, writer, synced, group_window, buffered_for, registration, lock } = parts;
+        let Parts { path, disk, data, encoder, writer, synced, group_window, buffered_for, registration, lock, turns } =
+            parts;
         let inner = Inner {
             path,
             disk,
@@ -205,6 +214,8 @@ impl AppendFile {
             writer: Mutex::new(writer),
             syncs: Syncs::starting_at(synced),
             syncer: Worker::default(),
+            writes: Worker::default(),
+            turns,
             group_window,
             buffered_for,
             flush_is_due: AtomicBool::new(false),
@@ -212,7 +223,15 @@ impl AppendFile {
             is_fenced: AtomicBool::new(open::says_fenced(&*lock)),
             lock: Mutex::new(Some(lock)),
         };
-        AppendFile { inner: Arc::new(inner), writes: Worker::default(), registration: Some(registration) }
+        AppendFile { inner: Arc::new(inner), registration: Some(registration) }
+    }
+
+    /// The first turn at a shared file is that of opening it.
+    pub(crate) fn begin_turns(&self) -> io::Result<()> {
+        match &self.inner.turns {
+            Some(turns) => turns::look_later(&self.inner, turns),
+            None => Ok(()),
+        }
     }
 
     /// Appends one record, given without the newline at its end.
@@ -273,7 +292,13 @@ impl AppendFile {
     /// `end` and higher ones write, so a fence of this run can never write in a later one. Call it before fences are given
     /// out, for many at once: it syncs. A fence at or above `end` may write all the same, and costs a checkpoint, which is
     /// synced with the record.
+    ///
+    /// Of a shared file nothing is reserved, since fences below `end` are given out by other hosts too. There the floor is
+    /// the highest fence that has written, and every new one costs a checkpoint.
     pub fn reserve_fences(&self, end: u64) -> io::Result<()> {
+        if self.inner.turns.is_some() {
+            return Ok(());
+        }
         self.inner.say_fenced()?;
         self.inner.writer().reserve_fences(end)?;
         self.inner.sync_checkpoint()
@@ -316,27 +341,70 @@ impl AppendFile {
         self.commit_with(encoded, &AppendOptions::default(), guard)
     }
 
-    /// [`commit`](AppendFile::commit), with options.
+    /// [`commit`](AppendFile::commit), with options. Of a shared file it waits for this host's turn.
     pub fn commit_with<E>(
         &self,
         encoded: &Encoded,
         options: &AppendOptions,
         guard: impl FnOnce() -> Result<Option<u64>, E>,
     ) -> Result<Appended, AppendError<E>> {
-        let appended = self.inner.commit(encoded, options, guard)?;
+        loop {
+            let writer = self.inner.writer();
+            if writer.takes_appends() {
+                return self.commit_in(writer, encoded, options, guard);
+            }
+            drop(writer);
+            self.inner.with_turn(turns::fetch_blocking(&self.inner))?;
+        }
+    }
+
+    /// [`commit_with`](AppendFile::commit_with), if that need not wait: neither for other hosts that share the file, nor for a
+    /// disk that has taken long of late. None if it would have to, and then
+    /// [`commit_elsewhere`](AppendFile::commit_elsewhere) does it for whoever must not be held up.
+    pub fn commit_now<E>(
+        &self,
+        encoded: &Encoded,
+        options: &AppendOptions,
+        guard: impl FnOnce() -> Result<Option<u64>, E>,
+    ) -> Option<Result<Appended, AppendError<E>>> {
+        let is_slow = self.inner.slow.load(Ordering::Relaxed) > 0;
+        if is_slow || self.inner.turns.as_ref().is_some_and(|turns| !turns.is_open()) {
+            return None;
+        }
+        let writer = self.inner.writer();
+        writer.takes_appends().then(|| self.commit_in(writer, encoded, options, guard))
+    }
+
+    fn commit_in<E>(
+        &self,
+        writer: MutexGuard<'_, Writer>,
+        encoded: &Encoded,
+        options: &AppendOptions,
+        guard: impl FnOnce() -> Result<Option<u64>, E>,
+    ) -> Result<Appended, AppendError<E>> {
+        let appended = self.inner.commit(writer, encoded, options, guard)?;
         if appended.buffered {
             self.flush_later();
         }
         Ok(appended)
     }
 
-    /// Whether a write has taken long of late: whoever must not be held up then uses
-    /// [`commit_elsewhere`](AppendFile::commit_elsewhere).
-    pub fn is_slow(&self) -> bool {
-        self.inner.slow.load(Ordering::Relaxed) > 0
+    /// Ends this host's turn at a shared file, for one who knows that nothing will be appended for a while. It ends by
+    /// itself soon, too. Waits for what is being written.
+    pub fn end_turn(&self) {
+        let (done, ended) = mpsc::sync_channel(1);
+        let inner = self.inner.clone();
+        let posted = self.inner.writes.post(Box::new(move || {
+            turns::end_now(&inner);
+            let _ = done.send(());
+        }));
+        if posted.is_ok() {
+            // An error says that the thread is gone, and the turn with it.
+            let _ = ended.recv();
+        }
     }
 
-    /// [`commit_with`](AppendFile::commit_with) on a thread of the file. If the future is dropped before the thread has come
+    /// [`commit_with`](AppendFile::commit_with) on a thread of the file, in this order. If the future is dropped before the thread has come
     /// to it, nothing is written; if it is being written, the drop waits for that. Nothing is buffered, whatever the options
     /// say: who waits for a thread need not wait for the buffer too.
     pub fn commit_elsewhere<E: Send + 'static>(
@@ -345,9 +413,13 @@ impl AppendFile {
         options: AppendOptions,
         guard: impl FnOnce() -> Result<Option<u64>, E> + Send + 'static,
     ) -> Elsewhere<Result<Appended, AppendError<E>>> {
-        let inner = self.inner.clone();
+        let (inner, before) = (self.inner.clone(), self.inner.clone());
         let options = AppendOptions { buffered: false, ..options };
-        elsewhere::run(&self.writes, move || inner.commit(&encoded, &options, guard))
+        let call = move |fetched| {
+            inner.with_turn(fetched)?;
+            inner.commit(inner.writer(), &encoded, &options, guard)
+        };
+        elsewhere::run(&self.inner.writes, move |is_wanted| turns::fetch(&before, is_wanted), call)
     }
 
     /// Whether records of this id are in the file.
@@ -403,14 +475,29 @@ impl AppendFile {
 }
 
 impl Inner {
+    /// What it means for an append how it ended to have a turn begun.
+    fn with_turn<E>(&self, fetched: Fetched) -> Result<(), AppendError<E>> {
+        let path = self.path.clone();
+        match fetched {
+            Fetched::Ready => Ok(()),
+            Fetched::Failed(source) => Err(AppendError::Io { path, source }),
+            Fetched::Closed | Fetched::Unwanted => Err(AppendError::Latched { path, cause: LatchCause::Closed }),
+        }
+    }
+
     pub(crate) fn commit<E>(
         &self,
+        mut writer: MutexGuard<'_, Writer>,
         encoded: &Encoded,
         options: &AppendOptions,
         guard: impl FnOnce() -> Result<Option<u64>, E>,
     ) -> Result<Appended, AppendError<E>> {
         assert!(self.encoder.made(encoded), "records are committed to the file that encoded them");
-        let mut writer = self.writer();
+        // What others write comes in between, so nothing is kept for later.
+        let options = &AppendOptions { buffered: options.buffered && self.turns.is_none(), ..*options };
+        if let Some(turns) = &self.turns {
+            turns.note_use();
+        }
         // Two threads may both bring the first row of a file without a header.
         if let Some(columns) = encoded.columns {
             self.encoder.fits(columns)?;
@@ -440,13 +527,17 @@ impl Inner {
             self.encoder.fix_columns(columns);
             writer.fix_columns(columns);
         }
-        self.appended_to.fetch_max(appended.end(), Ordering::Release);
+        self.appended_at_least(appended.end());
         let look = writer.is_time_to_look_at_the_name();
         drop(writer);
         if look {
             self.check_name();
         }
         Ok(appended)
+    }
+
+    pub(crate) fn appended_at_least(&self, end: u64) {
+        self.appended_to.fetch_max(end, Ordering::Release);
     }
 
     /// Has the disk hold the last checkpoint. As often as a sync of somebody else's fails meanwhile, and may have taken the
@@ -506,7 +597,10 @@ impl Inner {
 
 impl Drop for AppendFile {
     fn drop(&mut self) {
-        self.writes.close();
+        if let Some(turns) = &self.inner.turns {
+            turns.close();
+        }
+        self.inner.writes.close();
         self.inner.syncer.close();
         self.inner.writer().close(&self.inner.path);
         self.inner.syncs.fail(&LatchCause::Closed);

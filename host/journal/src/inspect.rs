@@ -13,13 +13,16 @@ use crate::checkpoint::{Batch, Checkpoint, Mark, State, Stood};
 use crate::error::OpenError;
 use crate::identity::{Birth, Registration};
 use crate::ids::{Ids, IdsError};
-use crate::open::{CHECKPOINT, IDS, LOCK, Torn, beside, check_regular, io_error, refuse_remote, says_fenced, vouch};
+use crate::open::{
+    CHECKPOINT, IDS, LOCK, TURN, Torn, beside, busy, check_regular, io_error, refuse_remote, says_fenced, vouch,
+};
 use crate::os_lock::{Note, OsLockError};
 use crate::reader::detect;
 use crate::recover::{Base, Known, is_in_doubt, sync_or_latch};
 use crate::scan::{self, Fault, FormatKind, Found, Oddities, Scan, Start};
-use crate::storage::{Access, Disk, Held, Lock, Status, Storage, uninterrupted, verify_disk};
+use crate::storage::{Access, Disk, FileKind, Held, Lock, Status, Storage, uninterrupted, verify_disk};
 use crate::tail;
+use crate::turns;
 
 /// What is beside a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -478,6 +481,10 @@ impl Held for NoLock {
     fn set_mark(&mut self, _mark: &str) -> Result<(), OsLockError> {
         Ok(())
     }
+
+    fn renew(&mut self) -> Result<(), OsLockError> {
+        Ok(())
+    }
 }
 
 /// Opens a file while nobody writes it.
@@ -499,14 +506,24 @@ fn hold(
     if let Some(holder) = holder {
         match disk.lock(&lock_path, holder)? {
             Lock::Held(held) => lock = Some(held),
-            Lock::Busy(holder) => return Err(OpenError::Busy { path: path.to_owned(), holder }),
+            Lock::Busy(holder) => return Err(busy(disk, path, holder, false)?),
         }
     }
     let storage = uninterrupted(|| disk.open(path, access)).map_err(io_error("open", path))?;
     let status = look()?.ok_or_else(|| missing(path))?;
     let registration = Registration::enter(status.id, path)
         .map_err(|open_as| OpenError::AlreadyOpen { path: path.to_owned(), open_as })?;
-    let is_free = storage.try_lock().map_err(io_error("lock", path))?;
+    let turn_path = beside(path, TURN);
+    // Hosts that share the file take turns, and whoever stands in their line gets one.
+    let line = match disk.look(&turn_path).map_err(io_error("examine", &turn_path))? {
+        Some(status) if status.kind == FileKind::Regular => uninterrupted(|| disk.open(&turn_path, Access::Read)).ok(),
+        Some(_) | None => None,
+    };
+    let is_free = match &line {
+        Some(line) => turns::wait_for(&**line, &*storage, turns::OPEN_PATIENCE),
+        None => storage.try_lock(),
+    };
+    let is_free = is_free.map_err(io_error("lock", path))?;
     let mut lock_file = LockFileFound::Read;
     if lock.is_none() {
         // Read when the file's own lock is held: who writes to the sidecar after this gets no further than that.
@@ -528,6 +545,8 @@ fn hold(
         let replaced = std::io::Error::other("another file took its place meanwhile");
         return Err(io_error("open", path)(replaced));
     }
+    // It may have grown while its lock was waited for.
+    let status = Status { len: open.len, ..status };
     let format = match format {
         Some(format) => format,
         None => format_of(disk, path, &*storage, &status)?.format,

@@ -10,15 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::{Mark, State};
+use crate::checkpoint::{Checkpoint, Mark, State};
 use crate::error::OpenError;
 use crate::file::{AppendFile, Parts};
 use crate::format::{Encoded, Encoder, Format};
 use crate::identity::{self, Birth, Registration};
-use crate::os_lock::OsLockError;
+use crate::ids::Ids;
+use crate::os_lock::{Holder, OsLockError};
 use crate::recover::{self, Settled};
 use crate::room::Room;
 use crate::storage::{Access, Disk, FileKind, Held, Lock, Status, Storage, uninterrupted};
+use crate::turns::{self, Turns};
 use crate::writer::{Beginning, Quotas, Writer};
 
 /// The default limit of a record without its newline.
@@ -39,6 +41,9 @@ const BUFFERED_FOR: Duration = Duration::from_millis(100);
 
 /// A look costs half of what a small write does, and whoever cuts a file can as well do it right after the look.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Long enough that the change from one host to another costs little of it, and short enough for whoever waits.
+const COHORT: Duration = Duration::from_millis(5);
 
 /// How much disk is set aside ahead of a file that is synced.
 const SET_ASIDE_BYTES: u64 = 1 << 20;
@@ -67,8 +72,8 @@ pub enum Parents {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FileSpec {
-    /// Where it is. Beside it lie `<path>.lock`, `<path>.checkpoint`, `<path>.torn` once something was torn, and
-    /// `<path>.ids` if records have ids.
+    /// Where it is. Beside it lie `<path>.lock`, `<path>.checkpoint`, `<path>.torn` once something was torn, `<path>.ids` if
+    /// records have ids, and `<path>.turn` if it is shared.
     pub path: PathBuf,
     /// What its records look like.
     pub format: Format,
@@ -104,6 +109,11 @@ pub struct FileSpec {
     /// For how long a look at the file (has somebody else changed it?) is good. Zero: every append looks. An append with an
     /// id, and a batch, looks in any case.
     pub look_every: Duration,
+    /// Whether other hosts may append to it as well, those that say the same. They take turns; each writes for a while and
+    /// then lets the next one. Such a file has no ids, is never emptied by a host that opens it, and buffers nothing.
+    pub shared: bool,
+    /// How long this host goes on writing to a shared file while another one waits.
+    pub cohort: Duration,
 }
 
 impl FileSpec {
@@ -127,6 +137,8 @@ impl FileSpec {
             group_window: Duration::ZERO,
             set_aside_bytes: SET_ASIDE_BYTES,
             look_every: LOOK_EVERY,
+            shared: false,
+            cohort: COHORT,
         }
     }
 }
@@ -196,6 +208,7 @@ pub(crate) const LOCK: &str = ".lock";
 pub(crate) const CHECKPOINT: &str = ".checkpoint";
 pub(crate) const TORN: &str = ".torn";
 pub(crate) const IDS: &str = ".ids";
+pub(crate) const TURN: &str = ".turn";
 
 /// The path with something after the file name: `out.csv` and `.lock` is `out.csv.lock`.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -206,7 +219,7 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile, OpenReport), OpenError> {
     let path = &spec.path;
-    let (encoder, header) = examine(&**disk, spec)?;
+    let encoder = examine(&**disk, spec)?;
     make_parents(&**disk, spec)?;
     if !spec.allow_remote {
         refuse_remote(&**disk, path)?;
@@ -219,25 +232,103 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
         return Err(OpenError::Linked { path: path.clone(), links: status.links });
     }
     let registration = Registration::enter(status.id, path).map_err(|open_as| already_open(path, open_as))?;
-    match storage.try_lock() {
+    let line = match spec.shared {
+        true => Some(turns::line(&**disk, path, &status)?),
+        false => None,
+    };
+    let is_ours = match &line {
+        Some(line) => turns::wait_for(&**line, &*storage, turns::OPEN_PATIENCE),
+        None => storage.try_lock(),
+    };
+    match is_ours {
         Ok(true) => {}
+        Ok(false) if line.is_some() => {
+            let note = disk.read_note(&beside(path, LOCK))?;
+            return Err(OpenError::Busy { path: path.clone(), holder: note.and_then(|note| note.holder) });
+        }
         // Somebody removed the sidecar that guards it, and the one who has the file does not know.
         Ok(false) => return Err(OpenError::Busy { path: path.clone(), holder: None }),
         Err(source) => return Err(io_error("lock", path)(source)),
     }
+    if spec.shared {
+        // What others have noted since it was read: they may do so only under the file's own lock.
+        lock.renew().inspect_err(|_| storage.unlock())?;
+    }
+    // It may have grown while its lock was waited for.
+    let len = storage.status().map_err(io_error("examine", path)).inspect_err(|_| storage.unlock())?.len;
+    let status = Status { len, ..status };
+    let begun = begin(&**disk, spec, &storage, &status, &mut *lock, &encoder, created);
+    let Begun { checkpoint, state, ids, report } = begun.inspect_err(|_| storage.unlock())?;
 
-    let beginning = recover::settle(&**disk, spec, &storage, &status, &*lock, &encoder, created);
+    let synced = state.synced.at;
+    let writer = Writer::new(Beginning {
+        storage,
+        checkpoint,
+        state,
+        ids,
+        quotas: Quotas {
+            bytes_max: spec.bytes_max,
+            records_max: spec.records_max,
+            reserve_bytes: spec.reserve_bytes,
+            ids_max: spec.ids_max,
+        },
+        header_rows: header_rows(spec),
+        room: Room::of(status.id.device),
+        // What one host has set aside, another one would have to give back.
+        set_aside_bytes: if spec.shared { 0 } else { spec.set_aside_bytes },
+        look_every: spec.look_every,
+    });
+    let file = AppendFile::new(Parts {
+        path: path.clone(),
+        disk: disk.clone(),
+        data: status,
+        encoder,
+        writer,
+        synced,
+        group_window: spec.group_window,
+        buffered_for: spec.buffered_for,
+        registration,
+        lock,
+        turns: line.map(|line| Turns::new(line, spec.clone())),
+    });
+    file.begin_turns().map_err(io_error("start a thread for", path))?;
+    Ok((file, report))
+}
+
+/// What a host begins to write with.
+pub(crate) struct Begun {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) state: State,
+    pub(crate) ids: Option<Ids>,
+    pub(crate) report: OpenReport,
+}
+
+fn header_rows(spec: &FileSpec) -> u64 {
+    u64::from(matches!(&spec.format, Format::Csv { header } if !header.is_empty()))
+}
+
+/// Brings a file, which nobody else can write meanwhile, to where this host can begin to: it ends on a whole record, has
+/// its header, and what lies beside it says that it is ours.
+pub(crate) fn begin(
+    disk: &dyn Disk,
+    spec: &FileSpec,
+    storage: &Arc<dyn Storage>,
+    status: &Status,
+    lock: &mut dyn Held,
+    encoder: &Encoder,
+    created: bool,
+) -> Result<Begun, OpenError> {
+    let path = &spec.path;
     let Settled { mut checkpoint, mut state, ids, mut report, to_sync, had_ids } =
-        beginning.inspect_err(|_| storage.unlock())?;
-    let header = header.filter(|_| state.latest.at == 0);
+        recover::settle(disk, spec, storage, status, lock, encoder, created)?;
+    let header = encoded_header(spec, encoder)?.filter(|_| state.latest.at == 0);
     let in_doubt = to_sync || header.is_some();
     let before_sync = State { syncing: in_doubt, ids: had_ids, ..state.clone() };
     let noted = checkpoint.write_durably(&before_sync).and_then(|()| uninterrupted(|| disk.sync_dir(dir_of(path))));
     noted.map_err(io_error("write the checkpoint of", path))?;
-    let is_fenced = state.floor > 0 || (says_fenced(&*lock) && says_ours(&*lock, &status));
-    vouch(&mut *lock, &status, is_fenced)?;
+    let is_fenced = state.floor > 0 || (says_fenced(lock) && says_ours(lock, status));
+    vouch(lock, status, is_fenced)?;
 
-    let header_rows = u64::from(matches!(&spec.format, Format::Csv { header } if !header.is_empty()));
     if let Some(header) = header {
         // Synced with the name of the file: a header is no record, so no id stands for it.
         let append = || {
@@ -259,46 +350,17 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, spec: &FileSpec) -> Result<(AppendFile,
         let columns = header.columns.expect("a header is a row");
         encoder.fix_columns(columns);
         state.columns = columns as u64;
-        let mark = Mark::of(&*storage, header.bytes.len() as u64, 1, state.latest.sequence, state.latest.ids);
+        let mark = Mark::of(&**storage, header.bytes.len() as u64, 1, state.latest.sequence, state.latest.ids);
         state.latest = mark.map_err(io_error("read", path))?;
         report.header_written = true;
     }
     if in_doubt {
         let latched = State { latched: true, ..before_sync };
-        recover::sync_or_latch(path, &*storage, || checkpoint.write_durably(&latched))?;
+        recover::sync_or_latch(path, &**storage, || checkpoint.write_durably(&latched))?;
         state.synced = state.latest;
         checkpoint.write_durably(&state).map_err(io_error("write the checkpoint of", path))?;
     }
-    let synced = state.synced.at;
-    let writer = Writer::new(Beginning {
-        storage,
-        checkpoint,
-        state,
-        ids,
-        quotas: Quotas {
-            bytes_max: spec.bytes_max,
-            records_max: spec.records_max,
-            reserve_bytes: spec.reserve_bytes,
-            ids_max: spec.ids_max,
-        },
-        header_rows,
-        room: Room::of(status.id.device),
-        set_aside_bytes: spec.set_aside_bytes,
-        look_every: spec.look_every,
-    });
-    let file = AppendFile::new(Parts {
-        path: path.clone(),
-        disk: disk.clone(),
-        data: status,
-        encoder,
-        writer,
-        synced,
-        group_window: spec.group_window,
-        buffered_for: spec.buffered_for,
-        registration,
-        lock,
-    });
-    Ok((file, report))
+    Ok(Begun { checkpoint, state, ids, report })
 }
 
 /// Whether a file could be opened, as far as that can be said without changing it or what lies beside it, but for its
@@ -316,15 +378,36 @@ pub(crate) fn check(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
 }
 
 /// What can be said of a file before anything is made, locked or looked into.
-fn examine(disk: &dyn Disk, spec: &FileSpec) -> Result<(Encoder, Option<Encoded>), OpenError> {
+fn examine(disk: &dyn Disk, spec: &FileSpec) -> Result<Encoder, OpenError> {
     let path = &spec.path;
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(OpenError::NoFileName { path: path.clone() });
     }
     let encoder = encoder(spec)?;
-    let header = encoded_header(spec, &encoder)?;
+    encoded_header(spec, &encoder)?;
+    if spec.shared {
+        refuse_to_share(disk, spec)?;
+    }
     refuse_odd(disk, path)?;
-    Ok((encoder, header))
+    Ok(encoder)
+}
+
+/// Refuses what one host cannot know of another.
+fn refuse_to_share(disk: &dyn Disk, spec: &FileSpec) -> Result<(), OpenError> {
+    let refused = |why| Err(OpenError::NotToBeShared { path: spec.path.clone(), why });
+    if spec.ids {
+        return refused("its record ids are known to the host that wrote them alone; leave out the ids");
+    }
+    match spec.if_exists {
+        IfExists::Append => {}
+        IfExists::Replace => return refused("replacing it would take away what the other hosts write; append to it"),
+        IfExists::Refuse => return refused("whichever host came second would be refused; append to it"),
+    }
+    let ids_path = beside(&spec.path, IDS);
+    match disk.look(&ids_path).map_err(io_error("examine", &ids_path))? {
+        None => Ok(()),
+        Some(_) => refused("its records have ids (see the .ids file beside it); use another file"),
+    }
 }
 
 fn encoder(spec: &FileSpec) -> Result<Encoder, OpenError> {
@@ -400,14 +483,37 @@ pub(crate) fn dir_of(path: &Path) -> &Path {
 }
 
 fn lock(disk: &dyn Disk, spec: &FileSpec) -> Result<Box<dyn Held>, OpenError> {
-    match disk.lock(&beside(&spec.path, LOCK), &spec.holder)? {
+    let (path, lock_path) = (&spec.path, beside(&spec.path, LOCK));
+    let tried = match spec.shared {
+        true => disk.share(&lock_path, &spec.holder)?,
+        false => disk.lock(&lock_path, &spec.holder)?,
+    };
+    match tried {
         Lock::Held(lock) => Ok(lock),
         Lock::Busy(holder) => {
             // Another thread of ours may have opened it just now.
-            refuse_odd(disk, &spec.path)?;
-            Err(OpenError::Busy { path: spec.path.clone(), holder })
+            refuse_odd(disk, path)?;
+            Err(busy(disk, path, holder, spec.shared)?)
         }
     }
+}
+
+/// Who is in the way: one host that has the file to itself, or some that share it.
+pub(crate) fn busy(
+    disk: &dyn Disk,
+    path: &Path,
+    holder: Option<Holder>,
+    to_share: bool,
+) -> Result<OpenError, OpenError> {
+    let path = path.to_owned();
+    if to_share {
+        return Ok(OpenError::NotShared { path, holder });
+    }
+    Ok(match disk.share(&beside(&path, LOCK), "")? {
+        // Only those who share it let us share it.
+        Lock::Held(_) => OpenError::Shared { path, holder },
+        Lock::Busy(_) => OpenError::Busy { path, holder },
+    })
 }
 
 /// What an ordinary file is made with; the user's mask takes its part away.

@@ -20,6 +20,8 @@
 //!
 //! A mark is synced when it is set; who holds the lock is not.
 //!
+//! A lock file that stays open and is locked again and again is [`crate::lock_file`].
+//!
 //! Not promised: that the note names the holder of this very moment (it is written just after the lock is taken), and
 //! any exclusion on NFS, CIFS or other network file systems.
 
@@ -44,7 +46,7 @@ pub const HOLDER_CHARS_MAX: usize = 256;
 pub const MARK_BYTES_MAX: usize = 256;
 
 /// How often the sidecar may be replaced under our hands before we say that somebody keeps doing it.
-const REPLACED_TRIES_MAX: usize = 16;
+pub(crate) const REPLACED_TRIES_MAX: usize = 16;
 
 const VERSION_LINE: &str = "lockkeeper-lock 1";
 
@@ -86,6 +88,14 @@ pub enum OsLockError {
     NotRegular {
         /// The sidecar.
         path: PathBuf,
+    },
+    /// It lies on another machine's disk, or on one that a program makes up.
+    #[error("the lock file {} is on {kind}, where a lock may not keep others out; put it on a local disk, or allow it", path.display())]
+    Remote {
+        /// The lock file.
+        path: PathBuf,
+        /// What it lies on.
+        kind: &'static str,
     },
     /// Somebody keeps replacing or removing the sidecar.
     #[error("the lock file {} was replaced {tries} times while it was being locked; \
@@ -130,6 +140,7 @@ pub struct OsLock {
     file: File,
     path: PathBuf,
     note: Note,
+    holder: Holder,
 }
 
 impl OsLock {
@@ -138,10 +149,16 @@ impl OsLock {
         acquire(path, holder, Wait::No)
     }
 
+    /// Takes the shared lock of the sidecar `path`, unless somebody has it alone. As there may be others, nothing is noted
+    /// before [`renew`](OsLock::renew).
+    pub fn try_shared(path: &Path, holder: &str) -> Result<Attempt, OsLockError> {
+        acquire(path, holder, Wait::Shared)
+    }
+
     /// What stands in the sidecar `path`, without taking its lock, or writing to it or beside it; nothing if there is none.
     /// What somebody writes meanwhile reads as the old note, the new one or an empty one.
     pub fn read_note(path: &Path) -> Result<Option<Note>, OsLockError> {
-        match open_with(path, OpenOptions::new().read(true)) {
+        match open_to_read(path) {
             Ok(mut file) => Ok(Some(Note::read_twice(&mut file))),
             Err(OsLockError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -159,6 +176,17 @@ impl OsLock {
     /// The sidecar.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Reads what others have noted meanwhile, and notes that this is the holder now. Of those who share a lock one at a time
+    /// may do so, or set a mark: which one, they have to settle elsewhere.
+    pub fn renew(&mut self) -> Result<(), OsLockError> {
+        self.note = Note::read(&mut self.file);
+        if self.note.holder.as_ref() == Some(&self.holder) {
+            return Ok(());
+        }
+        self.note.holder = Some(self.holder.clone());
+        self.write_note()
     }
 
     /// What this or an earlier holder has noted for those after it.
@@ -193,7 +221,7 @@ impl OsLock {
 impl Drop for OsLock {
     /// Closing is not enough: a forked child may still have the description open, and the lock with it.
     fn drop(&mut self) {
-        if let Err(error) = uninterrupted(|| fs2::FileExt::unlock(&self.file)) {
+        if let Err(error) = unflock(&self.file) {
             tracing::warn!(path = %self.path.display(), %error, "a lock file could not be unlocked");
         }
     }
@@ -207,6 +235,10 @@ impl Held for OsLock {
     fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError> {
         OsLock::set_mark(self, mark)
     }
+
+    fn renew(&mut self) -> Result<(), OsLockError> {
+        OsLock::renew(self)
+    }
 }
 
 /// The lock of a data file itself, held beside that of its sidecar: if somebody removes the sidecar, the next host makes a
@@ -218,30 +250,55 @@ pub(crate) struct DataLock {
 
 impl DataLock {
     pub(crate) fn try_acquire(&self, file: &File) -> io::Result<bool> {
-        match uninterrupted(|| fs2::FileExt::try_lock_exclusive(file)) {
-            Ok(()) => {
-                self.held.store(true, Ordering::Relaxed);
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
+        let acquired = try_flock(file, Mode::Exclusive)?;
+        if acquired {
+            self.held.store(true, Ordering::Relaxed);
         }
+        Ok(acquired)
     }
 
     /// As for the sidecar, closing is not enough.
     pub(crate) fn release(&self, file: &File) {
         if self.held.swap(false, Ordering::Relaxed)
-            && let Err(error) = uninterrupted(|| fs2::FileExt::unlock(file))
+            && let Err(error) = unflock(file)
         {
             tracing::warn!(%error, "a data file could not be unlocked");
         }
     }
 }
 
+/// The calls that others of this crate make on a file that they keep open.
+pub(crate) fn try_flock(file: &File, mode: Mode) -> io::Result<bool> {
+    let tried = uninterrupted(|| match mode {
+        Mode::Shared => fs2::FileExt::try_lock_shared(file),
+        Mode::Exclusive => fs2::FileExt::try_lock_exclusive(file),
+    });
+    match tried {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) fn unflock(file: &File) -> io::Result<()> {
+    uninterrupted(|| fs2::FileExt::unlock(file))
+}
+
+/// How a lock of the operating system is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Beside others.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
 #[derive(Clone, Copy)]
 enum Wait {
     Yes,
     No,
+    /// No, and others may have it too.
+    Shared,
 }
 
 fn acquire(path: &Path, holder: &str, wait: Wait) -> Result<Attempt, OsLockError> {
@@ -250,6 +307,7 @@ fn acquire(path: &Path, holder: &str, wait: Wait) -> Result<Attempt, OsLockError
         let tried = uninterrupted(|| match wait {
             Wait::Yes => fs2::FileExt::lock_exclusive(&file),
             Wait::No => fs2::FileExt::try_lock_exclusive(&file),
+            Wait::Shared => fs2::FileExt::try_lock_shared(&file),
         });
         match tried {
             Ok(()) => {}
@@ -261,11 +319,15 @@ fn acquire(path: &Path, holder: &str, wait: Wait) -> Result<Attempt, OsLockError
             }
         }
         let note = Note::read(&mut file);
-        let mut lock = OsLock { file, path: path.to_owned(), note };
-        if !still_named(&lock)? {
+        let holder = Holder { pid: std::process::id(), text: printable(holder) };
+        let mut lock = OsLock { file, path: path.to_owned(), note, holder };
+        if !still_named(&lock.file, &lock.path)? {
             continue;
         }
-        lock.note.holder = Some(Holder { pid: std::process::id(), text: printable(holder) });
+        if let Wait::Shared = wait {
+            return Ok(Attempt::Acquired(lock));
+        }
+        lock.note.holder = Some(lock.holder.clone());
         // The note is for people; a full disk is no reason to refuse a lock.
         if let Err(error) = lock.write_note() {
             tracing::warn!(%error, "a lock is held, but its file does not say by whom");
@@ -275,8 +337,12 @@ fn acquire(path: &Path, holder: &str, wait: Wait) -> Result<Attempt, OsLockError
     Err(OsLockError::Replaced { path: path.to_owned(), tries: REPLACED_TRIES_MAX })
 }
 
-fn open(path: &Path) -> Result<File, OsLockError> {
+pub(crate) fn open(path: &Path) -> Result<File, OsLockError> {
     open_with(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
+}
+
+pub(crate) fn open_to_read(path: &Path) -> Result<File, OsLockError> {
+    open_with(path, OpenOptions::new().read(true))
 }
 
 fn open_with(path: &Path, options: &mut OpenOptions) -> Result<File, OsLockError> {
@@ -297,10 +363,10 @@ fn open_with(path: &Path, options: &mut OpenOptions) -> Result<File, OsLockError
 }
 
 /// Whether the file that was locked still bears the name. If not, others may lock another file under it.
-fn still_named(lock: &OsLock) -> Result<bool, OsLockError> {
-    let open_failed = |source| OsLockError::Open { path: lock.path.clone(), source };
-    let locked = lock.file.metadata().map_err(open_failed)?;
-    match lock.path.symlink_metadata() {
+pub(crate) fn still_named(file: &File, path: &Path) -> Result<bool, OsLockError> {
+    let open_failed = |source| OsLockError::Open { path: path.to_owned(), source };
+    let locked = file.metadata().map_err(open_failed)?;
+    match path.symlink_metadata() {
         Ok(named) => Ok((named.dev(), named.ino()) == (locked.dev(), locked.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(open_failed(error)),
@@ -312,7 +378,7 @@ fn uninterrupted<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 /// One line of at most [`HOLDER_CHARS_MAX`] characters, none of which moves a terminal's cursor.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().take(HOLDER_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

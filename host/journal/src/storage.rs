@@ -89,12 +89,23 @@ pub enum Lock {
     Busy(Option<Holder>),
 }
 
+impl From<Attempt> for Lock {
+    fn from(attempt: Attempt) -> Lock {
+        match attempt {
+            Attempt::Acquired(lock) => Lock::Held(Box::new(lock)),
+            Attempt::Busy(holder) => Lock::Busy(holder),
+        }
+    }
+}
+
 /// A lock that is held until this is dropped, and the one line that its holders leave to those after them.
 pub trait Held: Send + Sync + fmt::Debug {
     /// What this or an earlier holder has noted.
     fn mark(&self) -> Option<&str>;
     /// Notes one line for the holders after this one; it replaces the former mark, and survives power loss.
     fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError>;
+    /// Reads what others have noted meanwhile, and notes that this is the holder now: for a lock that is shared.
+    fn renew(&mut self) -> Result<(), OsLockError>;
 }
 
 /// Where files are.
@@ -112,6 +123,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Tries the exclusive lock of a sidecar, which is made if it is missing and never removed.
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError>;
+    /// Tries its shared lock, which several may have, but not beside one who has it alone. Notes nothing.
+    fn share(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError>;
     /// What stands in a sidecar, for one who may not or will not write to it; nothing if there is none.
     fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError>;
     /// A word that is another one after each start of the system: what was written under the same word and not synced is
@@ -189,10 +202,11 @@ impl Disk for LocalDisk {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
-        Ok(match OsLock::try_exclusive(path, holder)? {
-            Attempt::Acquired(lock) => Lock::Held(Box::new(lock)),
-            Attempt::Busy(holder) => Lock::Busy(holder),
-        })
+        OsLock::try_exclusive(path, holder).map(Lock::from)
+    }
+
+    fn share(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
+        OsLock::try_shared(path, holder).map(Lock::from)
     }
 
     fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError> {
@@ -205,9 +219,14 @@ impl Disk for LocalDisk {
     }
 
     fn remote(&self, dir: &Path) -> io::Result<Option<&'static str>> {
-        let kind = rustix::fs::statfs(dir)?.f_type;
-        Ok(REMOTE.iter().find(|(number, _)| i128::from(kind) == i128::from(*number)).map(|(_, name)| *name))
+        Ok(remote_kind(&rustix::fs::statfs(dir)?))
     }
+}
+
+/// What a file system is called on which locks or appends do not mean what they mean on a local disk.
+pub(crate) fn remote_kind(on: &rustix::fs::StatFs) -> Option<&'static str> {
+    let kind = i128::from(on.f_type);
+    REMOTE.iter().find(|(number, _)| kind == i128::from(*number)).map(|(_, name)| *name)
 }
 
 /// File systems on which locks or appends do not mean what they mean on a local disk, by the number that `statfs` gives
@@ -332,7 +351,7 @@ impl LocalFile {
 }
 
 /// Makes a directory and those above it that are missing, and has their names survive power loss.
-pub(crate) fn make_dirs_durably(path: &Path, mode: u32) -> io::Result<()> {
+pub fn make_dirs_durably(path: &Path, mode: u32) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
     for made in missing {

@@ -13,6 +13,7 @@ use std::thread::{self, Thread};
 use crate::error::{LatchCause, SyncError};
 use crate::file::Inner;
 use crate::storage::uninterrupted;
+use crate::turns::{self, Fetched};
 use crate::writer::CheckpointToSync;
 
 /// Who waits for syncs, and how far they have come.
@@ -64,6 +65,13 @@ impl State {
     fn covers(&self, wants: Wants) -> bool {
         wants.target <= self.synced && wants.round <= self.done
     }
+
+    fn take_covered(&mut self) -> Vec<Waiting> {
+        let (covered, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| self.covers(waiting.wants));
+        self.waiting = waiting;
+        covered
+    }
 }
 
 impl Syncs {
@@ -90,6 +98,23 @@ impl Syncs {
             std::mem::take(&mut state.waiting)
         };
         waiting.into_iter().for_each(|waiting| waiting.waker.wake());
+    }
+
+    /// Another host has put everything up to there on the disk.
+    pub(crate) fn synced_by_others(&self, to: u64) {
+        let woken = {
+            let mut state = self.lock();
+            state.synced = state.synced.max(to);
+            state.take_covered()
+        };
+        woken.into_iter().for_each(|waiting| waiting.waker.wake());
+    }
+
+    /// Whether there is nothing left to do: then whoever wants more begins anew.
+    fn rest(&self) -> bool {
+        let mut state = self.lock();
+        state.running = !state.covers(Wants { target: state.wanted, round: state.wanted_round });
+        !state.running
     }
 
     /// Tells everybody who waits that no sync will come.
@@ -210,9 +235,19 @@ impl Drop for Unfinished<'_> {
 }
 
 /// Syncs until nobody wants more.
-fn run(inner: &Inner) {
+fn run(inner: &Arc<Inner>) {
     let _unfinished = Unfinished(inner);
     loop {
+        // Of a shared file a sync belongs to the turn of its host: should it fail, that is noted before anybody else writes.
+        let _turn = match turns::make_use(inner) {
+            Ok(turn) => Some(turn),
+            Err(Fetched::Ready) => None,
+            Err(Fetched::Failed(error)) => return inner.syncs.refuse_all(&error.to_string()),
+            Err(Fetched::Closed | Fetched::Unwanted) => return inner.syncs.fail(&LatchCause::Closed),
+        };
+        if inner.syncs.rest() {
+            return;
+        }
         if !inner.group_window.is_zero() {
             thread::sleep(inner.group_window);
         }
@@ -263,9 +298,7 @@ fn run(inner: &Inner) {
             let mut state = inner.syncs.lock();
             state.synced = state.synced.max(target.end);
             state.done = state.done.max(round);
-            let (woken, waiting): (Vec<_>, _) =
-                std::mem::take(&mut state.waiting).into_iter().partition(|waiting| state.covers(waiting.wants));
-            state.waiting = waiting;
+            let woken = state.take_covered();
             let more = !state.covers(Wants { target: state.wanted, round: state.wanted_round });
             state.running = more;
             (woken, more)

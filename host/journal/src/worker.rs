@@ -90,7 +90,10 @@ impl Shared {
     fn work(&self) {
         let mut queue = self.lock();
         loop {
-            let job = match (queue.jobs.pop_front(), &queue.due) {
+            // What is due is not put off by what comes after it.
+            let is_due = queue.due.as_ref().is_some_and(|(at, _)| *at <= Instant::now());
+            let next = if is_due { None } else { queue.jobs.pop_front() };
+            let job = match (next, &queue.due) {
                 (Some(job), _) => Some(job),
                 (None, Some((at, _))) => {
                     let left = at.saturating_duration_since(Instant::now());

@@ -7,15 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::{Batch, Checkpoint, CheckpointSync, Mark, State};
-use crate::error::{AppendError, Change, LatchCause, Quota};
+use crate::checkpoint::{Batch, Checkpoint, CheckpointSync, Mark, State, Stood};
+use crate::error::{AppendError, Change, LatchCause, OpenError, Quota};
 use crate::file::{AppendOptions, Appended};
-use crate::format::Encoded;
+use crate::format::{Encoded, Encoder};
 use crate::frame;
 use crate::ids::{Changes, IdEntry, Ids, IdsError};
+use crate::open::{CHECKPOINT, beside, io_error};
 use crate::room::Room;
 use crate::scan::FormatKind;
 use crate::storage::{Disk, Status, Storage, uninterrupted};
+use crate::turns::Turn;
 
 /// After this much a checkpoint is written, so that at most the double of it lies behind the last one, and a record.
 const CHECKPOINT_EVERY: u64 = 512 * 1024;
@@ -90,6 +92,18 @@ pub(crate) struct Writer {
     /// When the file was last looked at, and how long that is good for.
     looked: Option<Instant>,
     look_every: Duration,
+    /// Whose turn it is. Of a file that is not shared it is always this host's.
+    pub(crate) turn: Turn,
+}
+
+/// What was found when a turn began.
+pub(crate) enum TakenUp {
+    /// Nobody else has had one since this host's last.
+    AsWeLeftIt,
+    /// All in order.
+    AsTheyLeftIt,
+    /// Something that has to be looked into.
+    Not,
 }
 
 /// With what a writer begins.
@@ -157,7 +171,82 @@ impl Writer {
             is_cut_unsynced: false,
             looked: None,
             look_every,
+            turn: Turn::BEGUN,
         }
+    }
+
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// Up to where the file is on the disk, as the checkpoint says.
+    pub(crate) fn synced_to(&self) -> u64 {
+        self.state.synced.at
+    }
+
+    /// Whether an append can be answered now: written, or refused for good.
+    pub(crate) fn takes_appends(&self) -> bool {
+        matches!(self.turn, Turn::Ours { ending: false, .. }) || self.latched().is_some()
+    }
+
+    /// A turn begins, and the file has `len` bytes: goes on where the last host has stopped, if that is all in order.
+    pub(crate) fn take_up(
+        &mut self,
+        disk: &dyn Disk,
+        path: &Path,
+        encoder: &Encoder,
+        len: u64,
+    ) -> Result<TakenUp, OpenError> {
+        let checkpoint_path = beside(path, CHECKPOINT);
+        let read = io_error("read", &checkpoint_path);
+        if !self.checkpoint.is_named(disk, &checkpoint_path).map_err(&read)? {
+            return Ok(TakenUp::Not);
+        }
+        let before = self.checkpoint.generation();
+        let Stood::State(state) = self.checkpoint.reread().map_err(&read)? else { return Ok(TakenUp::Not) };
+        let ours = &self.state;
+        let is_of_this_file = state.birth == ours.birth && state.kind == ours.kind;
+        let is_of_this_boot = state.boot == ours.boot && !state.boot.is_empty();
+        let has_ended_well = !state.open && !state.latched && state.batch.is_none() && state.latest.at == len;
+        let columns = usize::try_from(state.columns).ok().filter(|columns| *columns > 0);
+        let is_in_order = is_of_this_file
+            && is_of_this_boot
+            && has_ended_well
+            && columns.is_none_or(|columns| encoder.fits(columns).is_ok())
+            && state.latest.fits(&*self.storage, len).map_err(io_error("read", path))?;
+        if !is_in_order {
+            return Ok(TakenUp::Not);
+        }
+        if let Some(columns) = columns {
+            encoder.fix_columns(columns);
+        }
+        // Whether a sync has failed without a word each turn says anew.
+        self.go_on_from(State { open: true, syncing: false, ..state });
+        self.mark_lightly().map_err(io_error("write", &checkpoint_path))?;
+        Ok(if self.checkpoint.generation() == before + 1 { TakenUp::AsWeLeftIt } else { TakenUp::AsTheyLeftIt })
+    }
+
+    /// A turn begins with a file that was opened anew.
+    pub(crate) fn begin_anew(&mut self, checkpoint: Checkpoint, state: State) {
+        self.checkpoint = checkpoint;
+        self.go_on_from(state);
+    }
+
+    fn go_on_from(&mut self, state: State) {
+        let Mark { at, records, sequence, .. } = state.latest;
+        (self.len, self.records, self.sequence) = (at, records, sequence);
+        (self.set_aside_to, self.backed_to) = (at, at);
+        // What was revoked here stays so.
+        self.floor = self.floor.max(state.floor);
+        self.state = state;
+        (self.unmarked, self.unsynced_marks, self.floor_generation) = (0, 0, 0);
+        self.is_cut_unsynced = false;
+        self.looked = None;
+    }
+
+    /// A turn ends: the checkpoint says where, and that nothing was under way.
+    pub(crate) fn leave(&mut self, path: &Path) {
+        self.settle(path);
     }
 
     /// Where the next record begins, buffered ones included.
@@ -196,6 +285,17 @@ impl Writer {
         match self.latched() {
             None => Ok(()),
             Some(cause) => Err(AppendError::Latched { path: path.to_owned(), cause: cause.clone() }),
+        }
+    }
+
+    /// Whoever comes here has seen to that.
+    fn has_the_turn<E>(&self, path: &Path) -> Result<(), AppendError<E>> {
+        match self.turn {
+            Turn::Ours { .. } => Ok(()),
+            Turn::Theirs => {
+                let source = io::Error::other("it is the turn of another host");
+                Err(AppendError::Io { path: path.to_owned(), source })
+            }
         }
     }
 
@@ -244,6 +344,7 @@ impl Writer {
         guard: impl FnOnce() -> Result<Option<u64>, E>,
     ) -> Result<Appended, AppendError<E>> {
         self.healthy(path)?;
+        self.has_the_turn(path)?;
         let fence = guard().map_err(AppendError::Refused)?;
         if let Some(fence) = fence {
             self.pass(path, fence)?;
@@ -321,6 +422,7 @@ impl Writer {
     /// Marks an id as done that has no records.
     pub(crate) fn note_done<E>(&mut self, path: &Path, options: &AppendOptions) -> Result<(), AppendError<E>> {
         self.healthy(path)?;
+        self.has_the_turn(path)?;
         self.flush(path)?;
         self.check(path)?;
         let Some(id) = options.id else { return Ok(()) };
@@ -645,6 +747,7 @@ impl Writer {
     /// Forgets all ids.
     pub(crate) fn forget_ids<E>(&mut self, disk: &dyn Disk, path: &Path, data: &Status) -> Result<(), AppendError<E>> {
         self.healthy(path)?;
+        self.has_the_turn(path)?;
         // First that there need not be any, so that a crash in between leaves nothing to be missed.
         (self.state.latest.ids, self.state.synced.ids) = (0, 0);
         self.forgotten += 1;
@@ -678,6 +781,7 @@ impl Writer {
     /// What a sync that begins now covers.
     pub(crate) fn sync_target<E>(&mut self, path: &Path) -> Result<Target, AppendError<E>> {
         self.healthy(path)?;
+        self.has_the_turn(path)?;
         self.flush(path)?;
         let io = |source| AppendError::Io { path: path.to_owned(), source };
         self.begin_syncs().map_err(io)?;
@@ -763,6 +867,9 @@ impl Writer {
     }
 
     fn settle(&mut self, path: &Path) {
+        if self.turn == Turn::Theirs {
+            return;
+        }
         if let Err(error) = self.flush::<std::convert::Infallible>(path) {
             let records = self.buffered_records;
             tracing::warn!(path = %path.display(), %error, records, "buffered records are lost");
@@ -785,6 +892,8 @@ impl Writer {
             tracing::debug!(%error, "blocks that were set aside stay with the file");
         }
         self.state.open = false;
+        // A file that others write next has to refuse what was revoked here.
+        self.state.floor = self.state.floor.max(self.floor);
         if let Err(error) = self.mark() {
             tracing::warn!(path = %path.display(), %error, "no checkpoint could be written; opening the file will take longer");
         }

@@ -429,6 +429,9 @@ impl Disk for Shared {
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
         LocalDisk.lock(path, holder)
     }
+    fn share(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
+        LocalDisk.share(path, holder)
+    }
     fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError> {
         LocalDisk.read_note(path)
     }

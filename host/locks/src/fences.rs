@@ -37,6 +37,21 @@ impl Fences {
         }
     }
 
+    /// Whatever was left is void, and these come next.
+    ///
+    /// # Panics
+    ///
+    /// If the block reaches below a fence that was issued.
+    pub(crate) fn replace(&mut self, block: FenceBlock) {
+        assert!(self.newest.is_none_or(|newest| newest < block.start), "{block:?} was issued in part");
+        *self = Self::new(block);
+    }
+
+    /// The first number that was not issued, as far as this lock knows.
+    pub(crate) fn next(&self) -> u64 {
+        self.newest.map_or(0, |newest| newest.saturating_add(1))
+    }
+
     pub(crate) fn left(&self) -> u64 {
         self.blocks.iter().map(|block| block.end - block.start).sum()
     }

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 pub struct OwnerId(u64);
 
 impl OwnerId {
+    /// Whoever had a lock outside of this host. No owner in here has this number.
+    pub const OUTSIDE: Self = Self(0);
+
     /// Names the owner with this number.
     #[must_use]
     pub const fn new(id: u64) -> Self {
@@ -242,6 +245,34 @@ pub enum LockState {
     InFlight,
     /// A hold was taken away and is not given on before the host says so.
     Revoking,
+    /// Nobody here holds it, and it is not at home: somebody outside of the host may have it.
+    Away,
+}
+
+/// Where a lock with a gate is ([`crate::LockTable::create_gated`]).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum GatePhase {
+    /// Nobody is granted.
+    Away,
+    /// The host has it, in this mode.
+    Home(Mode),
+    /// The host has it, and lets it go as soon as nobody holds it; nobody else is granted.
+    Leaving(Mode),
+}
+
+/// What there is to see at the gate of a lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GateView {
+    /// Where the lock is.
+    pub phase: GatePhase,
+    /// How the one at the front of those who wait wants it.
+    pub wanted: Option<Mode>,
+    /// Whether somebody holds it, or is about to.
+    pub held: bool,
+    /// How many grants there were since it came home.
+    pub grants: u64,
+    /// How many fences are left.
+    pub fences_left: u64,
 }
 
 /// Who holds a lock.

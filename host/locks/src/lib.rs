@@ -34,6 +34,7 @@
 //! | `lock` | everything that is held: waiting, fairness, grants, ends; no threads in it |
 //! | `rule`, `mutex`, `rlock`, `rwlock`, `semaphore` | what makes one kind of lock differ from another |
 //! | `holds`, `fences` | who holds one lock; the numbers it may still issue |
+//! | `gate` | whether a lock that others outside of the host use too is at home |
 //! | `condition`, `event`, `barrier`, `latch`, `items`, `exit` | what is waited at and not held |
 //! | `object` | whatever stands behind one id of the table |
 //! | `clock` | the time of a call, as exact as it has to be |
@@ -55,6 +56,7 @@ mod error;
 mod event;
 mod exit;
 mod fences;
+mod gate;
 mod holds;
 mod ids;
 mod items;
@@ -78,9 +80,10 @@ mod wait;
 pub use array::{Array, Scalars};
 pub use clock::Now;
 pub use error::{AcquireError, BrokenCause, ClaimError, ConditionError, LatchError, ReleaseError, TaskDoneError};
+pub use gate::{Departure, Homecoming, Left};
 pub use ids::{
-    Acquired, Ask, Counters, EndCause, Fence, FenceBlock, Holder, Item, Limits, Link, LockId, LockState, LockView,
-    Mode, OwnerId, Place, Previous, Waiter, Want,
+    Acquired, Ask, Counters, EndCause, Fence, FenceBlock, GatePhase, GateView, Holder, Item, Limits, Link, LockId,
+    LockState, LockView, Mode, OwnerId, Place, Previous, Waiter, Want,
 };
 pub use kinds::{AfterDeath, Delivery, Kind, LockConfig, Parties, QueueConfig, SemaphoreKind};
 pub use table::{ConditionWait, EndedOwner, LockTable, Notification, Revoked, WaitId};

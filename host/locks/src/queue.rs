@@ -319,6 +319,8 @@ pub(crate) struct Wakes {
     call: [Option<Waker>; 3],
     /// At most one: the waker of the waiter that called.
     retired: Option<Waker>,
+    /// Whoever keeps the gate of the lock.
+    keeper: Option<Waker>,
 }
 
 impl Wakes {
@@ -336,8 +338,18 @@ impl Wakes {
         }
     }
 
+    /// Tells whoever keeps the gate that there is something to do.
+    pub(crate) fn ring(&mut self, bell: Option<Waker>) {
+        if bell.is_some() {
+            self.keeper = bell;
+        }
+    }
+
     /// Runs the wake-ups. No mutex may be held.
     pub(crate) fn run(self) {
         self.call.into_iter().flatten().for_each(Waker::wake);
+        if let Some(keeper) = self.keeper {
+            keeper.wake();
+        }
     }
 }

@@ -5,13 +5,14 @@
 #![cfg(shuttle)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lockkeeper_locks::{
-    AcquireError, Acquired, Ask, Delivery, EndCause, FenceBlock, Given, Kind, Limits, LockConfig, LockId, LockState,
-    LockTable, OwnerId, Parties, Passage, Place, QueueConfig, SemaphoreKind, Wait,
+    AcquireError, Acquired, Ask, Delivery, EndCause, FenceBlock, GatePhase, GateView, Given, Homecoming, Kind, Left,
+    Limits, LockConfig, LockId, LockState, LockTable, Mode, OwnerId, Parties, Passage, Place, QueueConfig,
+    SemaphoreKind, Wait,
 };
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
@@ -425,4 +426,86 @@ fn every_item_is_finished_once_although_a_consumer_ends() {
         assert_eq!(desk.table.queue(queue), (0, 0, true));
         is_over(&desk, &[queue]);
     });
+}
+
+/// The keeper of a gate fetches the lock and lets it go again and again, and hears of nothing but the bell: if one ring were
+/// missing, everybody would wait for ever.
+#[test]
+fn a_lock_that_comes_and_goes_is_held_by_nobody_while_it_is_away_and_comes_to_everybody() {
+    explore(|| {
+        let desk = Arc::new(Desk::new(4));
+        let lock = desk.table.create_gated(Kind::RwLock { depth_max: 3 }, LockConfig::strict(), 1);
+        let (home, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let keeper = {
+            let (desk, home, done) = (desk.clone(), home.clone(), done.clone());
+            thread::spawn(move || keep(&desk, lock, &home, &done))
+        };
+        let inside = Arc::new(Inside::default());
+        let owners = (0..3).map(|number| {
+            let (desk, home, inside) = (desk.clone(), home.clone(), inside.clone());
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let ask = if thread_rng().gen_bool(0.5) { Ask::Shared } else { Ask::Exclusive };
+                    let asked = desk.table.ask(owner(number), lock, ask, desk.now).expect("it is no refusal");
+                    let Some(answer) = pass(asked, Patience::any(), desk.now) else { continue };
+                    match answer {
+                        Ok(_) => {}
+                        Err(AcquireError::TimedOut) => continue,
+                        Err(error) => panic!("{error}"),
+                    }
+                    inside.enter(ask, 0);
+                    thread::yield_now();
+                    assert!(home.load(Ordering::Relaxed), "somebody is inside of a lock that is away");
+                    inside.leave(ask);
+                    desk.table.release(owner(number), lock, desk.now).expect("it is held");
+                }
+            })
+        });
+        owners.collect::<Vec<_>>().into_iter().for_each(|owner| owner.join().expect("no panic"));
+        // Whatever the keeper waits for, one of these rings.
+        done.store(true, Ordering::Relaxed);
+        match desk.table.ask(owner(3), lock, Ask::Exclusive, desk.now).expect("it is no refusal") {
+            Passage::Ready(_) => desk.table.release(owner(3), lock, desk.now).expect("it is held"),
+            Passage::Wait(wait) => drop(wait),
+        }
+        if matches!(desk.table.gate_phase(lock), Some(GatePhase::Home(_))) {
+            desk.table.allow_grants(lock, 0);
+        }
+        keeper.join().expect("no panic");
+        desk.table.check();
+    });
+}
+
+fn keep(desk: &Desk, lock: LockId, home: &AtomicBool, done: &AtomicBool) {
+    let is_to_do = |view: &GateView| match view.phase {
+        GatePhase::Away => view.wanted.is_some(),
+        GatePhase::Leaving(_) => !view.held,
+        GatePhase::Home(mode) => mode == Mode::Shared && view.wanted == Some(Mode::Exclusive),
+    };
+    let mut next_fence = 1;
+    loop {
+        let view = block_on(std::future::poll_fn(|context| {
+            let view = desk.table.watch_gate(lock, Some(context.waker().clone()));
+            if is_to_do(&view) || done.load(Ordering::Relaxed) { Poll::Ready(view) } else { Poll::Pending }
+        }));
+        if done.load(Ordering::Relaxed) {
+            return;
+        }
+        match (view.phase, view.wanted) {
+            (GatePhase::Away, Some(mode)) => {
+                home.store(true, Ordering::Relaxed);
+                let fences = FenceBlock { start: next_fence, end: next_fence + 1_000 };
+                let grants_max = thread_rng().gen_range(1..4);
+                let home = Homecoming { mode, fences, grants_max, left: Left::Clean };
+                desk.table.come_home(lock, &home, desk.now);
+            }
+            (GatePhase::Home(_), _) => desk.table.allow_grants(lock, 0),
+            (GatePhase::Leaving(_), _) => {
+                let departure = desk.table.depart(lock).expect("nobody holds it, and nobody can");
+                next_fence = departure.next_fence + 1;
+                home.store(false, Ordering::Relaxed);
+            }
+            (GatePhase::Away, None) => unreachable!("there is something to do"),
+        }
+    }
 }

@@ -5,6 +5,8 @@ mod doctor;
 mod environment;
 mod file;
 mod inspect;
+mod lock;
+mod locks;
 mod map;
 mod options;
 mod output;
@@ -64,6 +66,10 @@ enum Command {
     Run(run::Run),
     /// Runs one process per input, a file, a row or a text; the records of each are committed when it ends well
     Map(map::Map),
+    /// Runs a command while it holds a lock of the machine, as flock(1) does
+    Lock(lock::Lock),
+    /// Lists who holds which lock of the machine, since when, and who waits for it
+    Locks(locks::Locks),
     /// Says what is in an append file and whether it is whole, mends it, prints it
     File(file::File),
     /// Lists what a program imports, so what it would need
@@ -73,10 +79,23 @@ enum Command {
 }
 
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // It takes the place of flock(1) in scripts, which has another number for this.
+        Err(error) if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|word| word == "lock") => {
+            drop(error.print());
+            return ExitCode::from(lock::EXIT_USAGE);
+        }
+        Err(error) => error.exit(),
+    };
     environment::start_logging();
-    raise_open_files_limit();
+    // What `lock` runs has the limits of whoever has started it.
+    if !matches!(cli.command, Command::Lock(_)) {
+        raise_open_files_limit();
+    }
     let ended = match cli.command {
+        Command::Lock(lock) => Ok(lock.execute()),
+        Command::Locks(locks) => locks.execute(),
         Command::Run(run) => run.execute(),
         Command::Map(map) => map.execute(),
         Command::File(file) => Ok(file.execute()),
@@ -145,7 +164,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         Some(SeriesError::NoIds { .. }) | None => {}
     }
     match error.downcast_ref::<JobError>() {
-        Some(JobError::Open { source: OpenError::Busy { .. }, .. }) => EXIT_TRY_LATER,
+        Some(JobError::Open {
+            source: OpenError::Busy { .. } | OpenError::Shared { .. } | OpenError::NotShared { .. },
+            ..
+        }) => EXIT_TRY_LATER,
         Some(JobError::Open { source, .. }) if is_in_doubt(source) => EXIT_IO,
         Some(JobError::Open { .. } | JobError::Fences { .. } | JobError::FileFences { .. }) => EXIT_CANNOT_CREATE,
         // What is wrong with the job's description itself.

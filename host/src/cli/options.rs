@@ -27,6 +27,14 @@ pub(super) struct HostOptions {
     /// Where the fences of each lock name are remembered [default: the user's state directory]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Whom the locks keep out: the processes of this run (`process`), or with every mutex, rlock and rwlock also those of all
+    /// other runs that say so, and programs that lock the same file, such as flock(1) (`machine`); for locks of which a
+    /// manifest does not say it itself [default: process]
+    #[arg(long = "locks", value_enum, value_name = "SCOPE")]
+    lock_scope: Option<LockScopeOption>,
+    /// Where the lock files of `machine` locks are, NAME.lock for each [default: `locks` in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub(super) lock_dir: Option<PathBuf>,
     /// Where compiled programs are kept [default: the user's cache directory]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -43,6 +51,12 @@ pub(super) struct HostOptions {
     /// Whether Python programs are run, which recurse deeper in WebAssembly than others.
     #[arg(skip)]
     pub(super) runs_python: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LockScopeOption {
+    Process,
+    Machine,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -63,6 +77,11 @@ impl HostOptions {
             Some(ProfileOption::Image) => Some(Profile::Image),
             Some(ProfileOption::Auto) | None => None,
         }
+    }
+
+    /// Whether the locks of a run are wider than it, unless they say it themselves.
+    pub(super) fn locks_are_wider(&self) -> bool {
+        self.lock_scope == Some(LockScopeOption::Machine)
     }
 
     pub(super) fn cache_dir(&self) -> Option<PathBuf> {
@@ -130,6 +149,9 @@ pub(super) struct GrantOptions {
     /// Allow append files on network and user-space file systems, where nothing that is said of them is promised
     #[arg(long)]
     allow_remote: bool,
+    /// Let other runs that say the same append to the same files; they take turns
+    #[arg(long)]
+    shared: bool,
     /// A program that the processes may start, or with `self` alone their own; see also --max-children, --max-depth
     #[arg(long = "program", value_name = "NAME=FILE.wasm")]
     programs: Vec<String>,
@@ -409,6 +431,7 @@ impl GrantOptions {
             spec.records_max = self.max_file_records;
             spec.reserve_bytes = self.reserve.map_or(0, |size| size.0);
             spec.allow_remote = self.allow_remote;
+            spec.shared = self.shared;
             let durability = match self.durability {
                 Some(DurabilityOption::Buffered) => Durability::Buffered,
                 None | Some(DurabilityOption::Written) => Durability::Written,
@@ -425,6 +448,7 @@ impl GrantOptions {
             ("--max-file-records", self.max_file_records.is_some()),
             ("--reserve", self.reserve.is_some()),
             ("--allow-remote", self.allow_remote),
+            ("--shared", self.shared),
         ];
         match said.iter().find(|(_, said)| *said) {
             Some((flag, _)) if files.is_empty() => {

@@ -123,8 +123,15 @@ impl Output {
         if self.json {
             self.json(event);
         }
-        if let Event::Deadlock { circle, .. } = event {
-            self.draw(|| picture::deadlock(circle));
+        match event {
+            Event::Deadlock { circle, .. } => self.draw(|| picture::deadlock(circle)),
+            Event::WaitsOutside { lock, waited, holder, stopped } => self.draw(|| {
+                let who = holder.as_deref().unwrap_or("a program that does not say who it is");
+                let state = if *stopped { ", which is stopped" } else { "" };
+                format!("lock {lock}: waiting for {} s for {who}{state}", waited.as_secs())
+            }),
+            Event::LockUnavailable { lock, error } => self.draw(|| format!("lock {lock}: {error}")),
+            _ => {}
         }
     }
 

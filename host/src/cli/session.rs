@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use lockkeeper::observe::Event;
 use lockkeeper::{
-    ByteSize, CheckpointUse, IdsReport, Job, JobError, JobSpec, LockLimits, Name, OpenReport, ProcessSpec, Profile,
-    Program, ProgramError, ProgramSpec, Runtime, RuntimeConfig, Torn,
+    ByteSize, CheckpointUse, IdsReport, Job, JobError, JobSpec, LockLimits, LockScope, LockSpec, Name, OpenReport,
+    ProcessSpec, Profile, Program, ProgramError, ProgramSpec, Runtime, RuntimeConfig, Torn,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -20,7 +20,7 @@ use super::output::{Output, Tags};
 use super::python;
 use super::running::{Halted, Running};
 use super::summary::{Ran, Summary, Tally};
-use super::{EXIT_IO, EXIT_STALLED};
+use super::{EXIT_IO, EXIT_STALLED, environment, primitives};
 
 /// How long processes may take to end by themselves once the command is interrupted.
 const GRACE: Duration = Duration::from_millis(200);
@@ -65,6 +65,18 @@ const PYTHON_STACK_BYTES: usize = 32 << 20;
 /// Room for one that has as many children as it may, while the ones before them are cleared away.
 const PYTHON_PROCESSES: usize = 1_100;
 
+/// Shares the locks with all other hosts that say so, unless they say it themselves.
+fn widen(locks: &mut [LockSpec]) -> anyhow::Result<()> {
+    let mut wide = locks.iter_mut().filter(|lock| primitives::is_exclusive(&lock.kind)).peekable();
+    if wide.peek().is_none() {
+        bail!("--locks machine: there is no lock that it could be said of; add one that is a mutex, rlock or rwlock");
+    }
+    for lock in wide.filter(|lock| lock.scope == LockScope::Process) {
+        lock.scope = LockScope::Machine { file: None, allow_remote: false };
+    }
+    Ok(())
+}
+
 /// A host for one run.
 pub(super) struct Session {
     runtime: Arc<Runtime>,
@@ -73,6 +85,7 @@ pub(super) struct Session {
     /// Told when the host reports a stall.
     stalled: Arc<Notify>,
     json: bool,
+    locks_are_wider: bool,
 }
 
 impl Session {
@@ -92,6 +105,8 @@ impl Session {
             shards: options.shards.unwrap_or(0),
             cache_dir: options.cache_dir(),
             state_dir: options.state_dir()?,
+            lock_dir: options.lock_dir.clone(),
+            run_name: environment::command_line(),
             observer: Some(Arc::new(move |event| {
                 counted.note(event);
                 shown.event(event);
@@ -110,7 +125,14 @@ impl Session {
             disk: None,
             ..RuntimeConfig::default()
         };
-        Ok(Self { runtime: Arc::new(Runtime::new(config)?), output, tally, stalled, json: options.json })
+        Ok(Self {
+            runtime: Arc::new(Runtime::new(config)?),
+            output,
+            tally,
+            stalled,
+            json: options.json,
+            locks_are_wider: options.locks_are_wider(),
+        })
     }
 
     pub(super) fn load(&self, path: &Path) -> anyhow::Result<Program> {
@@ -140,6 +162,9 @@ impl Session {
 
     /// [`run`](Session::run), as a batch: with commits that a later run can go on with, a log, an early end.
     pub(super) fn run_batch(self, mut plan: Plan, mut batch: Batch) -> anyhow::Result<u8> {
+        if self.locks_are_wider {
+            widen(&mut plan.job.locks)?;
+        }
         check_what_they_see(plan.processes.iter().map(|(_, spec)| spec))?;
         for (_, process) in &plan.processes {
             self.runtime.check(&plan.job, process)?;

@@ -86,7 +86,8 @@ impl From<AcquireError> for Refusal {
             AcquireError::PermitsExceeded { .. } => types::Error::Limit(types::LimitKind::Permits),
             AcquireError::QueueExceeded { .. } => types::Error::Limit(types::LimitKind::Queue),
             AcquireError::Unfit { .. } => types::Error::InvalidArgument(
-                "only a process that reads once, and does not write, can upgrade; release the inner reads first"
+                "only a process that reads once, and does not write, can upgrade, and no lock that other hosts have too \
+                 can be; release the reads first"
                     .to_owned(),
             ),
             AcquireError::NotHeld { .. } => types::Error::NotHeld,

@@ -126,7 +126,12 @@ impl<'a> Acquire<'a> {
     pub fn now(self) -> Result<Option<Hold>, LockError> {
         let (lock, ask) = self.resolve()?;
         let actor = &self.party.actor;
-        match actor.scope.table().try_ask(actor.owner(), lock.id, ask, Instant::now()) {
+        let try_ask = || actor.scope.table().try_ask(actor.owner(), lock.id, ask, Instant::now());
+        let tried = match try_ask() {
+            Ok(None) if actor.scope.try_fetch(lock, ask.mode()) => try_ask(),
+            tried => tried,
+        };
+        match tried {
             Ok(None) => Ok(None),
             Ok(Some(acquired)) => Ok(Some(self.hold(lock, ask, acquired, Duration::ZERO))),
             Err(error) => Err(self.refused(lock, error)),

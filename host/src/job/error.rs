@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lockkeeper_journal::OpenError;
 use lockkeeper_journal::counter::CounterError;
+use lockkeeper_journal::machine_lock::MachineLockError;
 use lockkeeper_locks::ValueError;
 
 use crate::engine::NoRoom;
@@ -55,6 +56,17 @@ pub enum JobError {
         /// What that is.
         is: Kind,
     },
+    /// Other hosts write to a file that requires a lock, and they do not know of it.
+    #[error(
+        "file `{file}` is shared with other hosts and requires lock `{lock}`, of which this one alone knows; give the lock \
+         scope = \"machine\" (or --locks machine), bind the file to none, or have it to one host (shared = false)"
+    )]
+    LockNotShared {
+        /// The file.
+        file: String,
+        /// The lock.
+        lock: String,
+    },
     /// A condition has no lock that could be let go.
     #[error(
         "condition `{condition}` waits with `{lock}` let go, which is no mutex and no rlock of the job; declare one"
@@ -100,6 +112,30 @@ pub enum JobError {
         name: Name,
         /// Why.
         source: ValueError,
+    },
+    /// Something of this kind is known to this host alone.
+    #[error("{kind} `{name}` cannot be shared with other hosts; only a mutex, an rlock and a rwlock can")]
+    NotWider {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+    },
+    /// A lock that others outside of this host have too cannot be opened.
+    #[error("lock `{lock}`: {source}")]
+    Outer {
+        /// The lock.
+        lock: Name,
+        /// Why.
+        source: MachineLockError,
+    },
+    /// Nobody could fetch a lock that others outside of this host have too.
+    #[error("lock `{lock}` cannot be shared with others: {source}")]
+    Keeper {
+        /// The lock.
+        lock: Name,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// No fences can be reserved for a lock.
     #[error("lock `{lock}`: {source}")]

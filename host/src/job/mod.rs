@@ -32,7 +32,7 @@ use crate::process::{
     Surroundings, connect,
 };
 use crate::program::Program;
-use crate::scope::{Bound, ObjectBudget, ScopedLock};
+use crate::scope::{Bound, LockScope, NotMade, ObjectBudget, ScopedLock};
 use crate::stall::{Stall, Watch};
 use clock::JobClock;
 use dirs::{check_dirs, check_streams, grant_dir};
@@ -56,6 +56,8 @@ struct Shared {
     host: Arc<Host>,
     rights: Rights,
     watch: Arc<Watch>,
+    /// The files of locks that are wider than this host.
+    lock_files: Vec<(Name, PathBuf)>,
     programs: HashMap<String, Program>,
     limits: JobLimits,
     budget: Arc<ObjectBudget>,
@@ -90,10 +92,17 @@ impl fmt::Debug for Job {
 impl Job {
     pub(crate) fn open(host: &Arc<Host>, spec: JobSpec) -> Result<Self, JobError> {
         let mut rights = Rights::default();
+        let mut lock_files = Vec::new();
+        for AppendSpec { name, requires_lock, .. } in spec.files.iter().filter(|file| file.file.shared) {
+            let lock = spec.locks.iter().find(|lock| Some(&lock.name) == requires_lock.as_ref());
+            if let Some(lock) = lock.filter(|lock| lock.scope == LockScope::Process) {
+                return Err(JobError::LockNotShared { file: name.clone(), lock: lock.name.clone() });
+            }
+        }
         // A condition is declared in any order with its lock, so what others name comes first.
         let (conditions, others): (Vec<_>, Vec<_>) =
             spec.locks.into_iter().partition(|lock| matches!(lock.kind, LockKind::Condition { .. }));
-        for LockSpec { name, kind, config, max_hold } in others.into_iter().chain(conditions) {
+        for LockSpec { name, kind, scope, config, max_hold } in others.into_iter().chain(conditions) {
             let name = checked(Kind::Lock, &name)?;
             if rights.locks.contains_key(&name) {
                 return Err(JobError::Twice { kind: Kind::Lock, name });
@@ -111,9 +120,18 @@ impl Job {
                 let checked = check_max_hold(time);
                 checked.map_err(|why| JobError::MaxHold { name: name.clone(), why })?;
             }
+            let is_owned = matches!(kind, TableKind::Mutex | TableKind::RLock { .. } | TableKind::RwLock { .. });
+            if scope != LockScope::Process && !is_owned {
+                return Err(JobError::NotWider { kind: Kind::of(kind), name });
+            }
+            lock_files.extend(host.scope.lock_file(&name, &scope).map(|path| (name.clone(), path)));
             let fences_from = fences_from(host, &name, &spec.files)?;
-            let lock = host.scope.create(name.clone(), kind, config, max_hold, fences_from);
-            let lock = lock.map_err(|source| JobError::Fences { lock: name.clone(), source })?;
+            let lock = host.scope.create(name.clone(), kind, &scope, config, max_hold, fences_from);
+            let lock = lock.map_err(|why| match why {
+                NotMade::Fences(source) => JobError::Fences { lock: name.clone(), source },
+                NotMade::Outer(source) => JobError::Outer { lock: name.clone(), source },
+                NotMade::Keeper(source) => JobError::Keeper { lock: name.clone(), source },
+            })?;
             rights.locks.insert(name, lock);
         }
         for ValueSpec { name, content, requires_lock } in spec.values {
@@ -173,6 +191,7 @@ impl Job {
             host: host.clone(),
             rights,
             watch,
+            lock_files,
             programs,
             limits: spec.limits,
             budget: ObjectBudget::new(objects_max, object_bytes_max),
@@ -331,7 +350,9 @@ impl Shared {
         }
         let mut wasi = WasiCtxBuilder::new();
         wasi.arg(program.name()).args(&spec.args).envs(&spec.env).monotonic_clock(self.clock);
-        let files: Vec<_> = self.rights.files.values().map(|file| (file.name.as_str(), file.file.path())).collect();
+        let append_files = self.rights.files.values().map(|file| (file.name.as_str(), file.file.path()));
+        let lock_files = self.lock_files.iter().map(|(name, path)| (name.as_str(), path.as_path()));
+        let files: Vec<_> = append_files.chain(lock_files).collect();
         check_dirs(&name, &spec.dirs, &files, &self.host.own_dirs)?;
         for dir in &spec.dirs {
             grant_dir(&mut wasi, &name, dir)?;

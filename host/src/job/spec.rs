@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::program::Program;
+use crate::scope::LockScope;
 use lockkeeper_journal::{Durability, FileSpec};
 use lockkeeper_locks::{Kind, LockConfig, Parties, QueueConfig, Scalar, Scalars, SemaphoreKind};
 
@@ -54,6 +55,8 @@ pub struct LockSpec {
     pub name: String,
     /// What it is.
     pub kind: LockKind,
+    /// Whom it keeps out. Only a mutex, an rlock and a rwlock can be wider than this host.
+    pub scope: LockScope,
     /// How it behaves; it matters for what can be held.
     pub config: LockConfig,
     /// How long a process may hold it. A hold that lasts longer is taken away, and the process can write no more to what is

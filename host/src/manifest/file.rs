@@ -31,6 +31,7 @@ pub(super) struct FileTable {
     #[serde(default)]
     allow_remote: bool,
     group_window: Option<Spanned<Time>>,
+    shared: Option<Spanned<bool>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -97,6 +98,7 @@ impl FileTable {
             spec.record_bytes_max = max.0.as_usize();
         }
         spec.ids = self.ids;
+        spec.shared = self.planned_shared(manifest)?;
         spec.allow_remote = self.allow_remote;
         if let Some(max) = &self.max_bytes {
             spec.bytes_max = Some(max.get_ref().0.0);
@@ -127,6 +129,20 @@ impl FileTable {
             DurabilityName::Synced => Durability::Synced,
         };
         Ok(AppendSpec { name: name.get_ref().clone(), file: spec, requires_lock, durability })
+    }
+
+    /// Whether other hosts may append to it as well.
+    fn planned_shared(&self, manifest: &Manifest) -> Result<bool, ManifestError> {
+        let Some(shared) = self.shared.as_ref().filter(|shared| *shared.get_ref()) else { return Ok(false) };
+        if self.ids {
+            let message = "the ids of records are known to the host that wrote them alone; take `ids` or `shared` away";
+            return manifest.wrong(shared.span(), message);
+        }
+        if !matches!(self.if_exists, IfExistsName::Append) {
+            let message = "a file that other hosts write to is appended to; take `if-exists` or `shared` away";
+            return manifest.wrong(shared.span(), message);
+        }
+        Ok(true)
     }
 
     fn format(&self, manifest: &Manifest) -> Result<Format, ManifestError> {
@@ -222,6 +238,20 @@ mod tests {
         assert_eq!((file.reserve_bytes, file.group_window), (1 << 30, Duration::from_millis(2)));
         assert_eq!((file.record_bytes_max, file.if_exists), (1 << 10, IfExists::Refuse));
         assert_eq!(planned("path = \"o\"\ndurability = \"buffered\"").durability, Durability::Buffered);
+    }
+
+    #[test]
+    fn a_shared_file_has_nothing_that_other_hosts_do_not_know_of() {
+        assert!(planned("path = \"out\"\nshared = true").file.shared);
+        assert!(!planned("path = \"out\"\nshared = false\nids = true\nif-exists = \"replace\"").file.shared);
+        for (also, why) in [
+            ("ids = true", "take `ids` or `shared` away"),
+            ("if-exists = \"replace\"", "take `if-exists` or `shared` away"),
+            ("if-exists = \"refuse\"", "take `if-exists` or `shared` away"),
+        ] {
+            let refused = plan(&format!("path = \"out\"\nshared = true\n{also}")).expect_err("it cannot be shared");
+            assert!(refused.starts_with("job.toml:5 (`shared = true`)") && refused.contains(why), "{refused}");
+        }
     }
 
     #[test]

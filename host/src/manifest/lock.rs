@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use lockkeeper_locks::{AfterDeath, Delivery, LockConfig, Parties, QueueConfig, SemaphoreKind};
 use serde::Deserialize;
@@ -9,6 +10,7 @@ use toml::Spanned;
 
 use super::{Manifest, ManifestError, Size, Time};
 use crate::job::{LockKind, LockSpec, check_max_hold};
+use crate::scope::LockScope;
 
 /// A queue of which nothing else is said.
 pub const QUEUE_DEFAULT: QueueConfig =
@@ -27,6 +29,10 @@ pub(super) struct LockTable {
     barge_bound: Option<Spanned<Time>>,
     after_death: Option<Spanned<AfterDeathName>>,
     max_hold: Option<Spanned<Time>>,
+    scope: Option<Spanned<ScopeName>>,
+    /// The lock file, in machine scope.
+    file: Option<Spanned<PathBuf>>,
+    allow_remote: Option<Spanned<bool>>,
     permits: Option<Spanned<u32>>,
     permits_are: Option<Spanned<PermitsAreName>>,
     maximum: Option<Spanned<u32>>,
@@ -62,6 +68,13 @@ pub(super) enum KindName {
 enum FairName {
     Strict,
     Bounded,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ScopeName {
+    Process,
+    Machine,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -130,13 +143,16 @@ impl LockTable {
         self.kind.as_ref().map(|kind| *kind.get_ref()).unwrap_or_default()
     }
 
-    fn own_keys(&self) -> [OwnKey; 15] {
+    fn own_keys(&self) -> [OwnKey; 18] {
         const HELD: &[KindName] = &[Mutex, RLock, RwLock, Semaphore, Once];
         [
             ("fair", place(&self.fair), HELD),
             ("barge-bound", place(&self.barge_bound), HELD),
             ("after-death", place(&self.after_death), &[Mutex, RLock, RwLock]),
             ("max-hold", place(&self.max_hold), HELD),
+            ("scope", place(&self.scope), &[Mutex, RLock, RwLock]),
+            ("file", place(&self.file), &[Mutex, RLock, RwLock]),
+            ("allow-remote", place(&self.allow_remote), &[Mutex, RLock, RwLock]),
             ("permits", place(&self.permits), &[Semaphore]),
             ("permits-are", place(&self.permits_are), &[Semaphore]),
             ("maximum", place(&self.maximum), &[Semaphore]),
@@ -162,6 +178,7 @@ impl LockTable {
         Ok(LockSpec {
             name: name.get_ref().clone(),
             kind: self.planned_kind(manifest, name)?,
+            scope: self.planned_scope(manifest)?,
             config: self.config(manifest)?,
             max_hold: match &self.max_hold {
                 None => None,
@@ -171,6 +188,25 @@ impl LockTable {
                 },
             },
         })
+    }
+
+    fn planned_scope(&self, manifest: &Manifest) -> Result<LockScope, ManifestError> {
+        let scope = self.scope.as_ref().map_or(ScopeName::Process, |scope| *scope.get_ref());
+        if scope == ScopeName::Machine {
+            return Ok(LockScope::Machine {
+                file: self.file.as_ref().map(|file| manifest.resolve(file.get_ref())),
+                allow_remote: self.allow_remote.as_ref().is_some_and(|allow| *allow.get_ref()),
+            });
+        }
+        for (key, span) in [("file", place(&self.file)), ("allow-remote", place(&self.allow_remote))] {
+            if let Some(span) = span {
+                let message = format!(
+                    "`{key}` belongs to a lock that other hosts have too: write scope = \"machine\", or take `{key}` away"
+                );
+                return manifest.wrong(span, message);
+            }
+        }
+        Ok(LockScope::Process)
     }
 
     fn config(&self, manifest: &Manifest) -> Result<LockConfig, ManifestError> {
@@ -360,7 +396,8 @@ mod tests {
 
     #[test]
     fn a_lock_of_which_nothing_is_said_is_the_default_one() {
-        let LockSpec { name, kind, config, max_hold } = lock("");
+        let LockSpec { name, kind, scope, config, max_hold } = lock("");
+        assert_eq!(scope, LockScope::Process);
         assert_eq!((name.as_str(), kind, config, max_hold), ("l", LockKind::Mutex, LockConfig::default(), None));
     }
 
@@ -421,6 +458,30 @@ mod tests {
         assert_eq!(strict.config, LockConfig { after_death: AfterDeath::Ignore, ..LockConfig::strict() });
         assert_eq!(strict.max_hold, Some(second));
         assert_eq!(lock("kind = \"semaphore\"\npermits = 1\nmax-hold = \"1s\"").max_hold, Some(second));
+    }
+
+    #[test]
+    fn a_lock_of_the_machine_has_a_file_of_its_name_or_the_one_that_is_said() {
+        let machine = |file, allow_remote| LockScope::Machine { file, allow_remote };
+        assert_eq!(lock("scope = \"process\"").scope, LockScope::Process);
+        assert_eq!(lock("scope = \"machine\"").scope, machine(None, false));
+        let said = lock("kind = \"rwlock\"\nscope = \"machine\"\nfile = \"/run/x.lock\"\nallow-remote = true");
+        assert_eq!(said.scope, machine(Some("/run/x.lock".into()), true));
+    }
+
+    #[test]
+    fn what_is_said_of_a_lock_of_the_machine_is_refused_elsewhere_with_what_to_do() {
+        for (lines, says) in [
+            ("file = \"x.lock\"", "write scope = \"machine\""),
+            ("scope = \"process\"\nallow-remote = true", "write scope = \"machine\""),
+            ("kind = \"event\"\nscope = \"machine\"", "`scope` belongs to a mutex, an rlock or a rwlock"),
+            ("scope = \"galaxy\"", "galaxy"),
+        ] {
+            let text = format!("version = 1\n[lock.l]\n{lines}\n[[process]]\nname = \"p\"\nprogram = \"p.wasm\"\n");
+            let planned = Manifest::parse(text, Path::new("job.toml")).and_then(|manifest| manifest.plan("a test"));
+            let error = planned.expect_err("it is wrong").to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

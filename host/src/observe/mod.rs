@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockkeeper_locks::{Ask, EndCause, Mode, Previous, Want};
+use lockkeeper_locks::{Ask, EndCause, Mode, OwnerId, Previous, Want};
 use serde::{Serialize, Serializer};
 
 use crate::ids::ProcessId;
@@ -130,6 +130,27 @@ pub enum Event {
         waits: Vec<StalledProcess>,
         /// Whether a time limit of a process or of a hold is still to come that may let others go on.
         ends_by_itself: bool,
+    },
+    /// Somebody outside of this host has a lock, and processes in here wait for it: told after a second, and from time to time
+    /// after that.
+    WaitsOutside {
+        /// The lock.
+        lock: Name,
+        /// How long it has been waited for.
+        waited: Duration,
+        /// Who has it, if that can be said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        holder: Option<String>,
+        /// Whether that is stopped, so that nothing will come of waiting before it goes on.
+        stopped: bool,
+    },
+    /// A lock that others outside of this host have too cannot be had, whoever has it: something is wrong with its file. It
+    /// is tried again.
+    LockUnavailable {
+        /// The lock.
+        lock: Name,
+        /// What is wrong.
+        error: String,
     },
     /// A hold was taken away from its owner. Nobody else has the lock yet, and the old owner can write no more.
     HoldEnded {
@@ -381,6 +402,9 @@ fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S:
 fn as_previous<S: Serializer>(value: &Previous, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Previous::Clean => serializer.serialize_str("clean"),
+        Previous::Abandoned { how, who: OwnerId::OUTSIDE } => {
+            serializer.collect_str(&format_args!("abandoned: {how} outside of this host"))
+        }
         Previous::Abandoned { how, who } => serializer.collect_str(&format_args!("abandoned: {how} by {who}")),
     }
 }

@@ -130,9 +130,9 @@ impl Pending {
         let mut unsynced = Vec::new();
         for Batch { file, records, is_synced } in batches {
             let options = AppendOptions { buffered: false, id: id.filter(|_| file.has_ids), writer: writer.get() };
-            let appended = match file.file.is_slow() {
-                true => file.file.commit_elsewhere(records, options, unguarded).await?,
-                false => file.file.commit_with(&records, &options, unguarded)?,
+            let appended = match file.file.commit_now(&records, &options, unguarded) {
+                Some(appended) => appended?,
+                None => file.file.commit_elsewhere(records, options, unguarded).await?,
             };
             if is_synced || file.durability == Durability::Synced {
                 unsynced.push((file.name.clone(), file.file.synced(&appended)));

@@ -1,7 +1,8 @@
 //! Where locks live, and the order in which a hold ends.
 //!
-//! Only process scope exists: the lock table of this host, in memory. What makes it more than a table is here: the
-//! files that are bound to a lock, and the fences that are reserved for it on disk.
+//! A lock lives in the lock table of this host, in memory. What makes it more than a table is here: the files that are bound
+//! to a lock, the fences that are reserved for it on disk, and, if its scope is wider than this host, the outer lock that
+//! keeps out everybody else ([`outer`]).
 //!
 //! A hold that its owner did not release always ends in the same three steps, whoever ends it:
 //!
@@ -14,17 +15,21 @@
 mod budget;
 mod fences;
 mod max_hold;
+mod outer;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use lockkeeper_journal::AppendFile;
 use lockkeeper_journal::counter::CounterError;
+use lockkeeper_journal::machine_lock::MachineLockError;
+use lockkeeper_journal::storage::make_dirs_durably;
 use lockkeeper_locks::{
-    Array, EndCause, Fence, FenceBlock, Kind, Limits, Link, LockConfig, LockId, LockTable, OwnerId, Place, Revoked,
-    Value,
+    Array, EndCause, Fence, FenceBlock, GatePhase, Kind, Limits, Link, LockConfig, LockId, LockTable, Mode, OwnerId,
+    Place, Revoked, Value,
 };
 
 use crate::ids::ProcessId;
@@ -33,6 +38,8 @@ use crate::observe::{Event, Events, Waiting};
 pub(crate) use budget::{Charge, ObjectBudget, TooMuch};
 pub(crate) use fences::FenceStore;
 use max_hold::MaxHolds;
+use outer::keeper::GateKeeper;
+use outer::machine::{self, Machine};
 
 /// The locks of one host.
 #[derive(Debug)]
@@ -53,6 +60,51 @@ struct Keeper {
     names: RwLock<HashMap<OwnerId, Arc<str>>>,
     fences: Arc<FenceStore>,
     events: Events,
+    /// Made with the first lock that has a gate.
+    gates: OnceLock<Gates>,
+    outer: OuterConfig,
+}
+
+/// The gates of a host, and where their outer locks come from.
+#[derive(Debug)]
+struct Gates {
+    machine: Machine,
+    keeper: GateKeeper,
+}
+
+/// What outer locks have in common.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OuterConfig {
+    /// Where lock files lie of which nothing else is said.
+    pub(crate) lock_dir: PathBuf,
+    /// What other hosts are told this one is.
+    pub(crate) run: String,
+}
+
+/// Whom a lock keeps out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LockScope {
+    /// The other processes of this host; nobody else knows of it.
+    #[default]
+    Process,
+    /// All hosts of this machine, and every program that locks the same file with `flock(2)`.
+    Machine {
+        /// The lock file. None: one for the lock's name, in the directory that the host has for such files.
+        file: Option<PathBuf>,
+        /// Whether the file may be where locks are not kept reliably, such as on NFS.
+        allow_remote: bool,
+    },
+}
+
+/// Why a lock is not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotMade {
+    #[error(transparent)]
+    Fences(#[from] CounterError),
+    #[error(transparent)]
+    Outer(#[from] MachineLockError),
+    #[error("no thread can be started that keeps it: {0}")]
+    Keeper(#[from] io::Error),
 }
 
 /// A lock, or another primitive, and what hangs on it. With the last of those who have it, it goes from the table.
@@ -68,6 +120,8 @@ pub(crate) struct ScopedLock {
     pub(crate) kind: Kind,
     /// How long one owner may hold it.
     pub(crate) max_hold: Option<Duration>,
+    /// Whether somebody outside of this host may have it.
+    pub(crate) has_gate: bool,
     bonds: Mutex<Bonds>,
     top_up: fences::TopUp,
     watched: max_hold::Watched,
@@ -175,6 +229,9 @@ impl ScopedLock {
 impl Drop for ScopedLock {
     fn drop(&mut self) {
         let Some(keeper) = self.keeper.upgrade() else { return };
+        if let Some(gates) = keeper.gates.get().filter(|_| self.has_gate) {
+            gates.keeper.remove(self.id);
+        }
         keeper.locks.write().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
         let mut nameless = keeper.nameless();
         if !keeper.table.remove(self.id) {
@@ -184,7 +241,7 @@ impl Drop for ScopedLock {
 }
 
 impl ProcessScope {
-    pub(crate) fn new(limits: Limits, fences: FenceStore, events: Events) -> Self {
+    pub(crate) fn new(limits: Limits, fences: FenceStore, outer: OuterConfig, events: Events) -> Self {
         let keeper = Arc::new(Keeper {
             table: Arc::new(LockTable::new(limits)),
             locks: RwLock::default(),
@@ -192,6 +249,8 @@ impl ProcessScope {
             names: RwLock::default(),
             fences: Arc::new(fences),
             events,
+            gates: OnceLock::new(),
+            outer,
         });
         Self { max_holds: MaxHolds::new(keeper.clone()), keeper }
     }
@@ -207,33 +266,58 @@ impl ProcessScope {
         locks.get(&id).and_then(|(_, lock)| lock.upgrade()).expect("who asks has something of that lock")
     }
 
+    /// Where the lock file of a lock is, if it has one.
+    pub(crate) fn lock_file(&self, name: &Name, scope: &LockScope) -> Option<PathBuf> {
+        match scope {
+            LockScope::Process => None,
+            LockScope::Machine { file: Some(file), .. } => Some(file.clone()),
+            LockScope::Machine { file: None, .. } => Some(machine::lock_path(&self.keeper.outer.lock_dir, name)),
+        }
+    }
+
     /// Makes a lock or another primitive. If anybody compares its fences, its first block of them is reserved on disk, with
     /// none below `fences_from`.
     pub(crate) fn create(
         &self,
         name: Name,
         kind: Kind,
+        scope: &LockScope,
         config: LockConfig,
         max_hold: Option<Duration>,
         fences_from: u64,
-    ) -> Result<Arc<ScopedLock>, CounterError> {
+    ) -> Result<Arc<ScopedLock>, NotMade> {
+        if let (LockScope::Machine { allow_remote, .. }, Some(path)) = (scope, self.lock_file(&name, scope)) {
+            if let Some(dir) = path.parent().filter(|_| path.starts_with(&self.keeper.outer.lock_dir)) {
+                make_dirs_durably(dir, 0o700)?;
+            }
+            let outer = machine::open(&path, *allow_remote, &self.keeper.outer.run, fences_from)?;
+            let gates = self.keeper.gates()?;
+            let id = self.table().create_gated(kind, config, 1);
+            let none_yet = FenceBlock { start: 1, end: 1 };
+            let lock = self.add(name, kind, id, max_hold, none_yet, None);
+            let (outer, hears) = gates.machine.outer_lock(outer, id);
+            gates.keeper.add(&lock, outer, hears);
+            return Ok(lock);
+        }
         let block = match kind {
             Kind::Mutex | Kind::RLock { .. } | Kind::RwLock { .. } => self.keeper.fences.reserve(&name, fences_from)?,
             _ => UNBOUND,
         };
-        Ok(self.add(name, kind, config, max_hold, block, None))
+        let id = self.table().create(kind, config, block);
+        Ok(self.add(name, kind, id, max_hold, block, None))
     }
 
     /// Makes one at run time, to which nothing can be bound; or the end of a process, which costs nothing.
     pub(crate) fn create_unbound(&self, name: Name, kind: Kind, charge: Option<Charge>) -> Arc<ScopedLock> {
-        self.add(name, kind, LockConfig::default(), None, UNBOUND, charge)
+        let id = self.table().create(kind, LockConfig::default(), UNBOUND);
+        self.add(name, kind, id, None, UNBOUND, charge)
     }
 
     fn add(
         &self,
         name: Name,
         kind: Kind,
-        config: LockConfig,
+        id: LockId,
         max_hold: Option<Duration>,
         block: FenceBlock,
         charge: Option<Charge>,
@@ -242,7 +326,6 @@ impl ProcessScope {
             Kind::Condition { lock } => Some(self.lock(lock)),
             _ => None,
         };
-        let id = self.table().create(kind, config, block);
         let lock = Arc::new(ScopedLock {
             keeper: Arc::downgrade(&self.keeper),
             _of: of,
@@ -251,6 +334,7 @@ impl ProcessScope {
             name,
             kind,
             max_hold,
+            has_gate: self.table().gate_phase(id).is_some(),
             bonds: Mutex::new(Bonds { bound: Vec::new(), fences_end: block.end }),
             top_up: fences::TopUp::default(),
             watched: max_hold::Watched::default(),
@@ -266,12 +350,24 @@ impl ProcessScope {
     /// After a grant: reserves more fences before the last ones are used, away from the caller's thread, and sees to it
     /// that the hold does not last too long.
     pub(crate) fn granted(&self, lock: &Arc<ScopedLock>, fence: Fence) {
-        if fences::is_time_to_look(fence) && self.keeper.fences.is_low(self.table().fences_left(lock.id)) {
+        // Whoever keeps a gate sees to the fences too.
+        if !lock.has_gate
+            && fences::is_time_to_look(fence)
+            && self.keeper.fences.is_low(self.table().fences_left(lock.id))
+        {
             self.keeper.fences.top_up(self.table(), lock);
         }
         if lock.max_hold.is_some() {
             self.max_holds.watch(lock);
         }
+    }
+
+    /// For who asks in passing: fetches a lock that is not at home, if that is to be had now. Says whether it is worth asking
+    /// again.
+    pub(crate) fn try_fetch(&self, lock: &Arc<ScopedLock>, mode: Mode) -> bool {
+        let Some(gates) = self.keeper.gates.get().filter(|_| lock.has_gate) else { return false };
+        gates.keeper.try_fetch(lock, mode);
+        matches!(self.table().gate_phase(lock.id), Some(GatePhase::Home(_)))
     }
 
     /// Takes a hold away and grants the next waiter. With `expect`, only if the hold still has that fence. Answers the
@@ -332,6 +428,16 @@ impl Keeper {
         if !locks.is_empty() {
             self.nameless().retain(|lock| !(locks.contains(lock) && self.table.remove(*lock)));
         }
+    }
+
+    fn gates(&self) -> io::Result<&Gates> {
+        if let Some(gates) = self.gates.get() {
+            return Ok(gates);
+        }
+        let machine = Machine::new();
+        let keeper = GateKeeper::start(&self.table, &self.events, Box::new(machine.clone()))?;
+        // Of two that were made at once, one has no locks, and ends.
+        Ok(self.gates.get_or_init(|| Gates { machine, keeper }))
     }
 
     fn revoke(&self, lock: &ScopedLock, expect: Option<Fence>, how: EndCause) -> Option<Fence> {

@@ -141,7 +141,7 @@ impl Slot {
         let yes = |yes| if yes { "yes" } else { "no" };
         let batch = self.batch.map_or("none".to_owned(), |(from, to, tail)| format!("{from} {to} tail {tail:08x}"));
         format!(
-            "lockkeeper-checkpoint 1\ngeneration {}\ninode {} born {BORN}\nboot boot-{}\nformat {} columns {}\n\
+            "lockkeeper-checkpoint 1\ngeneration {}\ndurable 0\ninode {} born {BORN}\nboot boot-{}\nformat {} columns {}\n\
              latest {}\nsynced {}\nfloor {}\nrun {} syncing {} latched {} named {}\nbatch {batch}\n",
             self.generation,
             self.inode,

@@ -175,6 +175,11 @@ impl Disk for Memory {
         Ok(Lock::Held(Box::new(HeldLock { sidecar, mark })))
     }
 
+    /// There is one host, so whoever asks is alone.
+    fn share(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
+        self.lock(path, holder)
+    }
+
     fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError> {
         let sidecar = guard(&self.0).locks.get(path).cloned();
         Ok(sidecar.map(|sidecar| Note { holder: None, mark: guard(&sidecar.mark).clone() }))
@@ -204,6 +209,11 @@ impl Held for HeldLock {
         assert!(mark.len() <= MARK_BYTES_MAX && !mark.contains(char::is_control), "a mark is one short line");
         self.mark = Some(mark.to_owned());
         *guard(&self.sidecar.mark) = self.mark.clone();
+        Ok(())
+    }
+
+    fn renew(&mut self) -> Result<(), OsLockError> {
+        self.mark = guard(&self.sidecar.mark).clone();
         Ok(())
     }
 }

@@ -182,6 +182,54 @@ fn a_second_run_on_a_file_in_use_ends_with_75_and_names_who_has_it() {
 }
 
 #[test]
+fn two_runs_that_share_a_file_write_it_at_the_same_time_and_a_third_that_does_not_is_refused() {
+    let place = Place::new();
+    let (spinner, many) = (guest("lock_end"), guest("append_many"));
+    let shared = ["run", "--shared", "--append", "f=f.txt"];
+    let mut first = place.start(&[&shared[..], &["--lock", "a", &spinner, "--", "a", "f", "spin"]].concat());
+    first.out.wait_for("holding");
+
+    append(&place, "f.txt", "1").assert_code(75).assert_says(&["f.txt is shared", "`shared = true`"]).assert_readable();
+    let bytes = (RECORD_BYTES - 1).to_string();
+    let appending = [&shared[..], &["-n", "2", &many, "--", "f", "1500", &bytes]].concat();
+    let mut others = [place.start(&appending), place.start(&appending)];
+    // A check waits for its turn, as they do.
+    place.run(&["file", "check", "f.txt"]).assert_code(0);
+    for other in &mut others {
+        assert_eq!(other.wait(), 0);
+    }
+    first.signal(Signal::INT);
+    assert_eq!(first.wait(), 130);
+    let text = place.read("f.txt");
+    place.write("f.txt", text.strip_prefix("held\n").expect("the first record is that of the first run"));
+    assert_eq!(whole_records(&place.path("f.txt")), 6_000);
+}
+
+/// Records under a lock that other hosts do not know of would be refused to nobody there.
+#[test]
+fn a_shared_file_is_bound_to_a_lock_of_the_machine_or_to_none() {
+    let place = Place::new();
+    let job = |lock: &str, file: &str| {
+        format!(
+            "version = 1\n[lock.l]\n{lock}[file.f]\npath = \"f.txt\"\nshared = true\n{file}[[process]]\nname = \"p\"\n\
+             program = {:?}\nargs = [\"l\", \"f\", \"5\", \"1\"]\ngrants = {{ lock = [\"l\"], file = [\"f\"] }}\n",
+            guest("lock_append")
+        )
+    };
+    let bound = "requires-lock = \"l\"\n";
+    place
+        .run_manifest(&job("", bound))
+        .assert_says(&["file `f` is shared", "lock `l`", "scope = \"machine\""])
+        .assert_readable();
+    assert!(!place.exists("f.txt"));
+    place.run_manifest(&job("scope = \"machine\"\n", bound)).assert_code(0);
+    place.run_manifest(&job("scope = \"machine\"\n", bound)).assert_code(0);
+    let program = guest("map_count");
+    let map = ["map", "--shared", "--append", "g=g.txt", &program, "x"];
+    place.run(&map).assert_says(&["--shared goes with run"]).assert_readable();
+}
+
+#[test]
 fn what_is_no_regular_file_is_refused_for_what_it_is() {
     let place = Place::new();
     fs::create_dir(place.path("dir")).expect("a new directory");

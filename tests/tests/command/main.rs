@@ -11,6 +11,7 @@ mod files;
 mod grants;
 mod help;
 mod limits;
+mod lock;
 mod main_job;
 mod many;
 mod map;

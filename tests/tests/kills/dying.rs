@@ -64,6 +64,15 @@ impl Sites {
     }
 }
 
+impl DyingDisk {
+    fn dying(&self, lock: Lock) -> Lock {
+        match lock {
+            Lock::Held(inner) => Lock::Held(Box::new(DyingHeld { inner, sites: self.sites.clone() })),
+            busy @ Lock::Busy(_) => busy,
+        }
+    }
+}
+
 impl Disk for DyingDisk {
     fn look(&self, path: &Path) -> io::Result<Option<Status>> {
         LocalDisk.look(path)
@@ -96,10 +105,12 @@ impl Disk for DyingDisk {
 
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
         self.sites.before("lock");
-        Ok(match LocalDisk.lock(path, holder)? {
-            Lock::Held(inner) => Lock::Held(Box::new(DyingHeld { inner, sites: self.sites.clone() })),
-            busy @ Lock::Busy(_) => busy,
-        })
+        Ok(self.dying(LocalDisk.lock(path, holder)?))
+    }
+
+    fn share(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
+        self.sites.before("share");
+        Ok(self.dying(LocalDisk.share(path, holder)?))
     }
 
     fn read_note(&self, path: &Path) -> Result<Option<Note>, OsLockError> {
@@ -134,6 +145,11 @@ impl Held for DyingHeld {
     fn set_mark(&mut self, mark: &str) -> Result<(), OsLockError> {
         self.sites.before("mark");
         self.inner.set_mark(mark)
+    }
+
+    fn renew(&mut self) -> Result<(), OsLockError> {
+        self.sites.before("renew");
+        self.inner.renew()
     }
 }
 

@@ -75,7 +75,7 @@ struct Inner {
     /// Open files and locks, and whose they are.
     handles: BTreeMap<Token, (Key, usize)>,
     /// Who has which file locked.
-    locks: BTreeMap<Key, Token>,
+    locks: BTreeMap<Key, Locked>,
     next_token: u64,
     faults: Faults,
     log: Vec<Operation>,
@@ -87,6 +87,13 @@ struct Inner {
 /// One opening of one file, as Linux's open file descriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Token(u64);
+
+/// How a file is locked.
+#[derive(Debug)]
+enum Locked {
+    Alone(Token),
+    Shared(BTreeSet<Token>),
+}
 
 #[derive(Debug, Default)]
 struct GateState {
@@ -419,9 +426,9 @@ impl Inner {
 
     fn kill(&mut self, host: usize) {
         self.hosts[host] = false;
-        let handles = &mut self.handles;
-        handles.retain(|_, (_, owner)| *owner != host);
-        self.locks.retain(|_, token| handles.contains_key(token));
+        let dead: Vec<_> =
+            self.handles.iter().filter(|(_, (_, owner))| *owner == host).map(|(token, _)| *token).collect();
+        dead.into_iter().for_each(|token| self.close(token));
     }
 
     fn check_alive(&self, host: usize) -> io::Result<()> {
@@ -495,12 +502,26 @@ impl Inner {
     }
 
     fn unlock(&mut self, token: Token) {
-        self.locks.retain(|_, holder| *holder != token);
+        self.locks.retain(|_, locked| match locked {
+            Locked::Alone(holder) => *holder != token,
+            Locked::Shared(holders) => {
+                holders.remove(&token);
+                !holders.is_empty()
+            }
+        });
     }
 
     /// As `flock`: one holder for a file, and the holder may ask again.
     fn try_lock(&mut self, key: Key, token: Token) -> bool {
-        *self.locks.entry(key).or_insert(token) == token
+        matches!(self.locks.entry(key).or_insert(Locked::Alone(token)), Locked::Alone(holder) if *holder == token)
+    }
+
+    /// The same, for one of several.
+    fn try_share(&mut self, key: Key, token: Token) -> bool {
+        match self.locks.entry(key).or_insert_with(|| Locked::Shared(BTreeSet::new())) {
+            Locked::Alone(_) => false,
+            Locked::Shared(holders) => holders.insert(token),
+        }
     }
 
     fn room(&self) -> u64 {

@@ -14,3 +14,4 @@ mod power_after_faults;
 mod replaced;
 mod script;
 mod selftest;
+mod shared;

@@ -474,12 +474,14 @@ fn what_has_to_stay_free_stays_free_beside_what_is_set_aside_and_beside_other_fi
     for buffered in [false, true] {
         let machine = machine();
         machine.set(|settings| settings.disk_bytes_max = Some(8 << 20));
+        // One host has all of them.
+        let disk: Arc<dyn Disk> = Arc::new(machine.host());
         let files: Vec<_> = (0..5)
             .map(|n| {
                 let mut spec = FileSpec::new(format!("/data/{n}"), Format::Lines, "a test");
                 spec.reserve_bytes = RESERVE;
                 assert!(spec.set_aside_bytes > 0);
-                let (file, _) = open_with(&machine, &spec).expect("it can be opened");
+                let (file, _) = AppendFile::open_on(&disk, &spec).expect("it can be opened");
                 file.append(b"first", unguarded).expect("there is room");
                 file.sync().wait().expect("the disk is healthy");
                 file

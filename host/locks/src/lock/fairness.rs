@@ -10,7 +10,9 @@ use crate::queue::{Entry, Ticket, Wakes};
 impl Lock {
     /// Whether the owner fits beside those who hold the lock. One whose hold is just being taken away does not.
     pub(super) fn has_room(&self, owner: OwnerId, ask: Ask) -> bool {
-        self.holds.get(owner).is_none_or(Hold::is_live) && self.rule.fits(&self.holds, owner, ask)
+        self.holds.get(owner).is_none_or(Hold::is_live)
+            && self.rule.fits(&self.holds, owner, ask)
+            && self.gate.as_ref().is_none_or(|gate| gate.lets(ask))
     }
 
     /// Whether a running owner may take the lock: there is room, and whoever is at the front is still within its bound.
@@ -43,6 +45,9 @@ impl Lock {
     pub(super) fn settle(&mut self, from: Option<Place>, wakes: &mut Wakes) {
         if self.flight.is_some() {
             return;
+        }
+        if self.gate.is_some() {
+            self.look_at_the_gate(wakes);
         }
         let Some(front) = self.queue.front() else { return };
         if self.health == Health::Ruined {
@@ -120,6 +125,9 @@ impl Lock {
         assert!(self.has_room(asker.owner, ask), "a lock is granted only if there is room");
         assert_eq!(self.phase, Phase::Open, "nobody is granted after the shut-down");
         let fence = self.fences.issue()?;
+        if let Some(gate) = &mut self.gate {
+            gate.granted();
+        }
         let count = ask.count();
         if let Some(permits) = self.rule.permits() {
             permits.take(count);

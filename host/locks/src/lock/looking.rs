@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Block, Lock, Phase, harder};
 use crate::error::ClaimError;
 use crate::holds::Hold;
-use crate::ids::{Ask, Counters, Fence, FenceBlock, Holder, LockState, Mode, OwnerId, Place, Want};
+use crate::ids::{Ask, Counters, Fence, FenceBlock, GatePhase, Holder, LockState, Mode, OwnerId, Place, Want};
 use crate::queue::{Queue, Ticket};
 use crate::rule::Rule;
 
@@ -166,7 +166,11 @@ impl Lock {
         if self.is_front_fit() {
             return LockState::HeadWoken;
         }
-        if self.holds.is_empty() { LockState::Free } else { LockState::Held }
+        match self.gate.as_ref().map(|gate| gate.phase()) {
+            _ if !self.holds.is_empty() => LockState::Held,
+            Some(GatePhase::Away | GatePhase::Leaving(_)) => LockState::Away,
+            Some(GatePhase::Home(_)) | None => LockState::Free,
+        }
     }
 
     pub(super) fn is_front_fit(&self) -> bool {
@@ -194,6 +198,9 @@ impl Lock {
                 !self.is_front_fit() || self.queue.front().is_none_or(|front| !front.is_asleep()),
                 "if the waiter at the front could have the lock, it has been woken"
             ),
+        }
+        if self.gate.as_ref().is_some_and(|gate| gate.phase() == GatePhase::Away) {
+            assert!(!self.is_locked(), "nobody has a lock that is not at home");
         }
         if self.phase == Phase::Closed {
             assert!(self.queue.is_empty(), "nobody waits after the shut-down");

@@ -14,6 +14,7 @@
 //! free goes on.
 
 mod fairness;
+mod gated;
 mod looking;
 mod taking;
 
@@ -22,6 +23,7 @@ use std::time::Instant;
 
 use crate::clock::Now;
 use crate::fences::Fences;
+use crate::gate::Gate;
 use crate::holds::{Hold, Holds};
 use crate::ids::{Acquired, Ask, Counters, Fence, FenceBlock, Mode, OwnerId, Place, Previous, Want};
 use crate::kinds::LockConfig;
@@ -47,6 +49,8 @@ pub(crate) struct Lock {
     flight: Option<Flight>,
     queue: Queue,
     fences: Fences,
+    /// Only a lock that others outside of the host use too has one.
+    gate: Option<Box<Gate>>,
     /// How the last exclusive hold ended whose owner had been told of it. An owner that was never told has touched
     /// nothing, so its end leaves this as it is, whatever the reason: only who was told can abandon.
     previous: Previous,
@@ -187,6 +191,7 @@ impl Lock {
             flight: None,
             queue: Queue::new(),
             fences: Fences::new(fences),
+            gate: None,
             previous: Previous::Clean,
             taken_from: None,
             health: Health::Sound,
@@ -223,7 +228,11 @@ impl Lock {
         }
         let now = self.note_exactly(now.exact());
         let push = if ask == Ask::Upgrade { Queue::push_ahead } else { Queue::push };
-        Request::Queued(push(&mut self.queue, asker.owner, asker.place, Want::Lock(ask), now))
+        let ticket = push(&mut self.queue, asker.owner, asker.place, Want::Lock(ask), now);
+        if self.gate.is_some() {
+            self.look_at_the_gate(wakes);
+        }
+        Request::Queued(ticket)
     }
 
     /// What there is to say before anybody looks whether the lock is free: an answer, a refusal, or neither.
@@ -256,6 +265,11 @@ impl Lock {
             None if ask == Ask::Upgrade => Err(Refused::NotHeld),
             None => Ok(None),
         }
+        .and_then(|again| match ask {
+            // Whoever is outside can come between a read and the write that it is to become.
+            Ask::Upgrade if self.gate.is_some() => Err(Refused::Unfit),
+            _ => Ok(again),
+        })
     }
 
     /// Undoes one acquisition of the owner. How the data was left is for the next owner to know, unless nothing was done.

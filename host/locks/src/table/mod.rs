@@ -5,6 +5,7 @@
 //! larger than a node of its queue. Wakers are cloned before, and called and dropped after, all of them.
 
 mod exits;
+mod gates;
 mod locks;
 mod queues;
 mod signals;

@@ -6,6 +6,7 @@ mod condition;
 mod deaths;
 mod event;
 mod exit;
+mod gates;
 mod latch;
 mod once;
 mod places;

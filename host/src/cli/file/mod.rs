@@ -67,7 +67,10 @@ fn disk() -> Arc<dyn Disk> {
 /// The number by which a script can tell why a file could not be looked into.
 fn exit_code(error: &OpenError) -> u8 {
     match error {
-        OpenError::Busy { .. } | OpenError::AlreadyOpen { .. } => EXIT_TRY_LATER,
+        OpenError::Busy { .. }
+        | OpenError::Shared { .. }
+        | OpenError::NotShared { .. }
+        | OpenError::AlreadyOpen { .. } => EXIT_TRY_LATER,
         OpenError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => EXIT_NO_FILE,
         OpenError::Io { .. } | OpenError::Lock(_) | OpenError::Repair { .. } => EXIT_IO,
         OpenError::ForeignTail { .. }
@@ -81,6 +84,7 @@ fn exit_code(error: &OpenError) -> u8 {
         | OpenError::NotRegular { .. }
         | OpenError::NoFileName { .. }
         | OpenError::Linked { .. }
+        | OpenError::NotToBeShared { .. }
         | OpenError::HeaderMismatch { .. }
         | OpenError::InvalidHeader { .. }
         | OpenError::RecordLimit { .. }

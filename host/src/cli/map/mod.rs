@@ -189,6 +189,12 @@ impl Map {
                 bail!("{flag} goes on with what is in the files, unlike {contradiction}; give one of the two");
             }
         }
+        if job.files.iter().any(|file| file.file.shared) {
+            bail!(
+                "--shared goes with run: map notes in its files which inputs are done, which other runs would know nothing of; \
+                 give each map files of its own"
+            );
+        }
         if !self.grants.programs()?.is_empty() || self.grants.starts_itself() {
             bail!(
                 "--program goes with run: map settles what a process has done when it ends, and would not wait for its children"

@@ -221,6 +221,10 @@ impl Disk for Memory {
         unreachable!("the ids lock nothing");
     }
 
+    fn share(&self, _: &Path, _: &str) -> Result<Lock, OsLockError> {
+        unreachable!("the ids lock nothing");
+    }
+
     fn read_note(&self, _: &Path) -> Result<Option<Note>, OsLockError> {
         unreachable!("the ids lock nothing");
     }

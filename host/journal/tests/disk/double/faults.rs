@@ -79,6 +79,7 @@ pub(crate) struct Fault {
     effect: Effect,
     kinds: Vec<Kind>,
     name_end: Option<String>,
+    host: Option<usize>,
     nth: u64,
     times: u64,
 }
@@ -130,7 +131,7 @@ impl Fault {
     }
 
     fn new(effect: Effect) -> Fault {
-        Fault { effect, kinds: Vec::new(), name_end: None, nth: 1, times: 1 }
+        Fault { effect, kinds: Vec::new(), name_end: None, host: None, nth: 1, times: 1 }
     }
 
     /// Only operations of these kinds fit.
@@ -142,6 +143,12 @@ impl Fault {
     /// Only operations on a path that ends like this fit.
     pub(crate) fn of(mut self, name_end: &str) -> Fault {
         self.name_end = Some(name_end.to_owned());
+        self
+    }
+
+    /// Only operations of this host fit.
+    pub(crate) fn by(mut self, host: usize) -> Fault {
+        self.host = Some(host);
         self
     }
 
@@ -163,7 +170,7 @@ impl Fault {
         self.times(u64::MAX)
     }
 
-    fn fits(&self, kind: Kind, path: &Path, to: Option<&Path>) -> bool {
+    fn fits(&self, host: usize, kind: Kind, path: &Path, to: Option<&Path>) -> bool {
         let possible = match self.effect {
             Effect::Short(_) | Effect::Torn(..) => kind.writes(),
             Effect::Idle => Kind::CAN_BE_IDLE.contains(&kind),
@@ -172,7 +179,10 @@ impl Fault {
         let named = |end: &String| {
             [Some(path), to].into_iter().flatten().any(|path| path.to_string_lossy().ends_with(end.as_str()))
         };
-        possible && (self.kinds.is_empty() || self.kinds.contains(&kind)) && self.name_end.as_ref().is_none_or(named)
+        possible
+            && self.host.is_none_or(|only| only == host)
+            && (self.kinds.is_empty() || self.kinds.contains(&kind))
+            && self.name_end.as_ref().is_none_or(named)
     }
 }
 
@@ -190,9 +200,9 @@ impl Faults {
     }
 
     /// What happens to this operation. Every fault that it fits counts it; the first that is due has its way.
-    pub(crate) fn meet(&mut self, kind: Kind, path: &Path, to: Option<&Path>) -> Option<Effect> {
+    pub(crate) fn meet(&mut self, host: usize, kind: Kind, path: &Path, to: Option<&Path>) -> Option<Effect> {
         let mut effect = None;
-        for (fault, seen) in self.0.iter_mut().filter(|(fault, _)| fault.fits(kind, path, to)) {
+        for (fault, seen) in self.0.iter_mut().filter(|(fault, _)| fault.fits(host, kind, path, to)) {
             *seen += 1;
             let due = *seen >= fault.nth && *seen - fault.nth < fault.times;
             if due && effect.is_none() {

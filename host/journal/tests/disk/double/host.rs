@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use lockkeeper_journal::os_lock::{Holder, Note as LockNote, OsLockError};
-use lockkeeper_journal::storage::{Access, Disk, FileKind, Held, Lock, Status, Storage, uninterrupted};
+use lockkeeper_journal::storage::{Access, Disk, FileId, FileKind, Held, Lock, Status, Storage, uninterrupted};
 use rustix::io::Errno;
 
 use super::faults::{Effect, Kind, Operation};
@@ -45,6 +45,13 @@ impl fmt::Debug for Host {
 }
 
 impl Host {
+    /// What it sees of a file. The crate keeps one list of open files for all that runs in this process, so each of them has
+    /// its own number for the disk.
+    fn seen(&self, status: Status) -> Status {
+        let device = (status.id.device << 32) + self.id as u64;
+        Status { id: FileId { device, ..status.id }, ..status }
+    }
+
     /// Its number on the machine, as in [`Operation::host`].
     pub(crate) fn id(&self) -> usize {
         self.id
@@ -59,7 +66,7 @@ impl Host {
     fn perform<T>(&self, call: Call<'_>, act: impl FnOnce(&mut Inner, Turn) -> io::Result<T>) -> io::Result<T> {
         let mut inner = self.machine.inner();
         inner.check_alive(self.id)?;
-        let effect = inner.faults.meet(call.kind, call.path, call.to);
+        let effect = inner.faults.meet(self.id, call.kind, call.path, call.to);
         let index = self.count(&mut inner, call);
         let mut turn = Turn { upto: inner.world.sequence, bytes_max: usize::MAX, idle: false };
         if inner.watched {
@@ -156,7 +163,7 @@ impl Disk for Host {
     fn look(&self, path: &Path) -> io::Result<Option<Status>> {
         let path = absolute(path);
         self.perform(Call::of(Kind::Look, &path), |inner, _| {
-            Ok(inner.world.names.get(&path).map(|key| inner.status(*key)))
+            Ok(inner.world.names.get(&path).map(|key| self.seen(inner.status(*key))))
         })
     }
 
@@ -221,34 +228,11 @@ impl Disk for Host {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
-        let path = absolute(path);
-        let tried = self.perform(Call::of(Kind::Lock, &path), |inner, _| {
-            let key = match inner.world.names.get(&path) {
-                Some(key) if inner.world.inode(*key).kind != FileKind::Regular => return Ok(Tried::NotRegular),
-                Some(key) => *key,
-                None => inner.create(&path, FileKind::Regular, 0o644)?,
-            };
-            let mut note = Note::parse(&inner.world.inode(key).cache);
-            let token = inner.open(key, self.id)?;
-            if !inner.try_lock(key, token) {
-                inner.close(token);
-                return Ok(Tried::Busy(note.holder));
-            }
-            note.holder = Some(Holder { pid: std::process::id(), text: holder.to_owned() });
-            inner.world.write_note(key, &note.text());
-            Ok(Tried::Held(key, token, note))
-        });
-        match tried {
-            Ok(Tried::Held(key, token, note)) => {
-                Ok(Lock::Held(Box::new(HeldLock { host: self.clone(), key, token, path, note })))
-            }
-            Ok(Tried::Busy(holder)) => Ok(Lock::Busy(holder)),
-            Ok(Tried::NotRegular) => Err(OsLockError::NotRegular { path }),
-            Err(source) => match Errno::from_io_error(&source) {
-                Some(Errno::NOLCK | Errno::OPNOTSUPP) => Err(OsLockError::Lock { path, source }),
-                _ => Err(OsLockError::Open { path, source }),
-            },
-        }
+        self.lock_as(path, holder, true)
+    }
+
+    fn share(&self, path: &Path, holder: &str) -> Result<Lock, OsLockError> {
+        self.lock_as(path, holder, false)
     }
 
     fn read_note(&self, path: &Path) -> Result<Option<LockNote>, OsLockError> {
@@ -278,6 +262,46 @@ impl Disk for Host {
             inner.named(&dir).ok_or(Errno::NOENT)?;
             Ok(inner.world.settings.remote)
         })
+    }
+}
+
+impl Host {
+    fn lock_as(&self, path: &Path, holder: &str, alone: bool) -> Result<Lock, OsLockError> {
+        let path = absolute(path);
+        let tried = self.perform(Call::of(Kind::Lock, &path), |inner, _| {
+            let key = match inner.world.names.get(&path) {
+                Some(key) if inner.world.inode(*key).kind != FileKind::Regular => return Ok(Tried::NotRegular),
+                Some(key) => *key,
+                None => inner.create(&path, FileKind::Regular, 0o644)?,
+            };
+            let mut note = Note::parse(&inner.world.inode(key).cache);
+            let token = inner.open(key, self.id)?;
+            if !(if alone { inner.try_lock(key, token) } else { inner.try_share(key, token) }) {
+                inner.close(token);
+                return Ok(Tried::Busy(note.holder));
+            }
+            if alone {
+                note.holder = Some(self.as_holder(holder));
+                inner.world.write_note(key, &note.text());
+            }
+            Ok(Tried::Held(key, token, note))
+        });
+        match tried {
+            Ok(Tried::Held(key, token, note)) => {
+                let holder = holder.to_owned();
+                Ok(Lock::Held(Box::new(HeldLock { host: self.clone(), key, token, path, note, holder })))
+            }
+            Ok(Tried::Busy(holder)) => Ok(Lock::Busy(holder)),
+            Ok(Tried::NotRegular) => Err(OsLockError::NotRegular { path }),
+            Err(source) => match Errno::from_io_error(&source) {
+                Some(Errno::NOLCK | Errno::OPNOTSUPP) => Err(OsLockError::Lock { path, source }),
+                _ => Err(OsLockError::Open { path, source }),
+            },
+        }
+    }
+
+    fn as_holder(&self, text: &str) -> Holder {
+        Holder { pid: std::process::id(), text: text.to_owned() }
     }
 }
 
@@ -389,7 +413,7 @@ impl Storage for OpenFile {
 
     fn status(&self) -> io::Result<Status> {
         // As the real one: this call does not say when the file was made.
-        self.perform(Kind::Status, 0, |inner, _| Ok(Status { born: 0, ..inner.status(self.key) }))
+        self.perform(Kind::Status, 0, |inner, _| Ok(Status { born: 0, ..self.host.seen(inner.status(self.key)) }))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -437,6 +461,7 @@ struct HeldLock {
     token: Token,
     path: PathBuf,
     note: Note,
+    holder: String,
 }
 
 impl Held for HeldLock {
@@ -464,6 +489,18 @@ impl Held for HeldLock {
         });
         let noted = synced.map_err(|source| OsLockError::Note { path: self.path.clone(), source });
         noted.inspect_err(|_| self.note.mark = before)
+    }
+
+    fn renew(&mut self) -> Result<(), OsLockError> {
+        let (path, holder) = (self.path.clone(), self.host.as_holder(&self.holder));
+        let call = Call { key: Some(self.key), ..Call::of(Kind::Mark, &path) };
+        let note = self.host.perform(call, |inner, _| {
+            let note = Note { holder: Some(holder), ..Note::parse(&inner.world.inode(self.key).cache) };
+            inner.world.write_note(self.key, &note.text());
+            Ok(note)
+        });
+        self.note = note.map_err(|source| OsLockError::Note { path, source })?;
+        Ok(())
     }
 }
 

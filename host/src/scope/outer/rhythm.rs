@@ -1,0 +1,490 @@
+//! When the keeper of a gate fetches a lock, how long it keeps it, and when it lets it go.
+//!
+//! Plain decisions: the time and what is seen come in, what to do and when to look again goes out. No threads, clocks or
+//! files.
+//!
+//! * **Cohorts.** At home a lock serves everybody in here. Once it is known that somebody outside waits, it leaves after
+//!   [`COHORT`] or [`COHORT_GRANTS`], whichever is first, and stays away for a [gap](GAP).
+//! * **Quiet windows.** Who polls does not say that it waits, or has long gone when it could be served. So there are windows
+//!   of [`QUIET`], at the same moments for all hosts of the machine, in which none of them takes the lock: they come every
+//!   [`PERIOD_SEEN`] while strangers were seen lately, and every [`PERIOD_UNSEEN`] otherwise, as some cannot be seen.
+//! * **Idleness.** A lock that nobody in here wants leaves after [`LINGER`].
+//! * **Polls.** Between the news of it a lock that is waited for is tried again, after [`POLL_FIRST`] and then more and more
+//!   rarely, down to every [`POLL_LAST`]: not everybody's release makes news.
+
+use std::time::Duration;
+
+use lockkeeper_locks::{GatePhase, GateView, Mode};
+
+use super::News;
+
+const COHORT: u64 = millis(10);
+const COHORT_GRANTS: u64 = 1_000;
+/// How long a lock waits at home for the first one that it came for, whoever else waits.
+const SERVED: u64 = millis(100);
+/// Enough for a process that was woken to come. Longer after reading, as several hosts read at a time, and all of them have to
+/// stay away at one moment for a writer to come.
+const GAP: u64 = millis(2);
+const GAP_AFTER_READING: u64 = millis(15);
+/// Twice the usual period of those who poll, which is 50 ms: who comes while another stranger has it comes again.
+const QUIET: u64 = millis(100);
+const PERIOD_SEEN: u64 = millis(250);
+const PERIOD_UNSEEN: u64 = millis(4_000);
+/// For how long a stranger that was seen counts as one that may come again.
+const SEEN: u64 = millis(5_000);
+const LINGER: u64 = millis(5);
+/// For how long after it came home nobody is heard to knock: it may be what this host itself did to the file. Who waits
+/// knocks again.
+const SELF_HEARD: u64 = millis(2);
+/// Whoever has not had the lock for so long need not stay away from it: it does not keep others from coming.
+const OFTEN: u64 = millis(1_000);
+/// How often a lock at home is looked at, whether it is still in use.
+const LOOK: u64 = millis(5);
+const POLL_FIRST: u64 = millis(1);
+const POLL_LAST: u64 = millis(20);
+/// After which wait people are told who has it, and then how often.
+const TELL_FIRST: u64 = millis(1_000);
+const TELL_AGAIN: u64 = millis(10_000);
+/// When a lock that could not be tried is tried again.
+const RETRY: u64 = millis(1_000);
+/// With fewer fences than this, more are reserved.
+const FENCES_LEAST: u64 = 1 << 21;
+
+const fn millis(millis: u64) -> u64 {
+    millis * 1_000_000
+}
+
+/// A moment, in nanoseconds of the clock that all hosts of the machine have in common.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub(super) struct Moment(pub(super) u64);
+
+impl Moment {
+    fn after(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
+    fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// What the keeper is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Act {
+    /// Nothing before this moment, or before there is news.
+    Wait(Option<Moment>),
+    /// To try to take the lock.
+    Try(Mode),
+    /// To let it go after so many grants, or none.
+    Allow(u64),
+    /// To let it go, as nobody holds it.
+    Depart,
+    /// To reserve more fences.
+    Reserve,
+    /// To tell people who has it.
+    Tell(Duration),
+}
+
+/// What is known of one lock and of those outside.
+#[derive(Debug, Default)]
+pub(super) struct Rhythm {
+    /// Whether news is heard of at all. Without any, everybody may be there.
+    deaf: bool,
+    /// When somebody who does not speak with us came last.
+    stranger: Option<Moment>,
+    /// Strangers that have come and not gone.
+    present: u32,
+    /// Somebody outside waits, while it is at home.
+    awaited: bool,
+    limited: bool,
+    replaced: bool,
+    came_home: Moment,
+    /// When it was at home last.
+    had_it: Option<Moment>,
+    grants: u64,
+    /// Since when nobody in here has wanted it.
+    unused: Option<Moment>,
+    not_before: Moment,
+    /// Since when somebody in here waits for it to come home.
+    waiting: Option<Moment>,
+    next_try: Moment,
+    tries: u32,
+    told: Option<Moment>,
+    reserve_at: Moment,
+}
+
+impl Rhythm {
+    pub(super) fn new(deaf: bool) -> Self {
+        Self { deaf, ..Self::default() }
+    }
+
+    /// Something was heard.
+    pub(super) fn hear(&mut self, news: News, now: Moment) {
+        match news {
+            News::Comes => {
+                if !self.is_stranger_near(now) {
+                    // News can be lost, and then somebody is thought to be there for ever.
+                    self.present = 0;
+                }
+                self.stranger = Some(now);
+                self.present = self.present.saturating_add(1);
+                self.awaited = true;
+            }
+            News::Goes => {
+                self.stranger = Some(now);
+                self.present = self.present.saturating_sub(1);
+                self.next_try = now;
+            }
+            News::Knocks => self.awaited |= now.since(self.came_home) > SELF_HEARD,
+            News::Changed => self.next_try = now,
+            News::Replaced => self.replaced = true,
+        }
+    }
+
+    /// The lock was tried, and somebody has it.
+    pub(super) fn busy(&mut self, now: Moment) {
+        let pause = POLL_FIRST.saturating_mul(1 << self.tries.min(10)).min(POLL_LAST);
+        self.tries = self.tries.saturating_add(1);
+        self.next_try = now.after(pause);
+    }
+
+    /// No more fences could be reserved.
+    pub(super) fn not_reserved(&mut self, now: Moment) {
+        self.reserve_at = now.after(RETRY);
+    }
+
+    /// The lock could not be tried.
+    pub(super) fn failed(&mut self, now: Moment) {
+        self.next_try = now.after(RETRY);
+    }
+
+    /// The lock came home. How many grants it may have.
+    pub(super) fn came_home(&mut self, now: Moment) -> u64 {
+        // Who had to wait was not alone, and those who waited beside it still do.
+        let is_somebody_there = self.present > 0 && self.is_stranger_near(now);
+        self.awaited = self.tries > 0 || is_somebody_there || self.deaf;
+        self.limited = self.awaited;
+        (self.tries, self.told, self.waiting) = (0, None, None);
+        (self.came_home, self.grants, self.unused, self.replaced) = (now, 0, None, false);
+        self.had_it = Some(now);
+        if self.limited { COHORT_GRANTS } else { u64::MAX }
+    }
+
+    /// The lock is away again.
+    pub(super) fn departed(&mut self, mode: Mode, now: Moment) {
+        if self.awaited {
+            self.not_before = now.after(if mode == Mode::Shared { GAP_AFTER_READING } else { GAP });
+        }
+        self.awaited = false;
+        self.had_it = Some(now);
+        (self.next_try, self.tries, self.replaced) = (now, 0, false);
+    }
+
+    /// Whether somebody who asks in passing may try to take the lock now.
+    pub(super) fn may_try(&self, now: Moment) -> bool {
+        now >= self.not_before && self.quiet(now).is_none()
+    }
+
+    /// What to do next.
+    pub(super) fn decide(&mut self, view: &GateView, now: Moment) -> Act {
+        match view.phase {
+            GatePhase::Away => self.away(view, now),
+            GatePhase::Home(mode) => self.home(mode, view, now),
+            GatePhase::Leaving(_) if view.held => Act::Wait(None),
+            GatePhase::Leaving(_) => Act::Depart,
+        }
+    }
+
+    fn away(&mut self, view: &GateView, now: Moment) -> Act {
+        let Some(mode) = view.wanted else {
+            (self.waiting, self.told, self.tries) = (None, None, 0);
+            return Act::Wait(None);
+        };
+        let since = *self.waiting.get_or_insert(now);
+        let tell_at = self.told.map_or(since.after(TELL_FIRST), |told| told.after(TELL_AGAIN));
+        if now >= tell_at {
+            self.told = Some(now);
+            return Act::Tell(Duration::from_nanos(now.since(since)));
+        }
+        let from = self.not_before.max(self.next_try);
+        let from = self.quiet(now).map_or(from, |end| from.max(end));
+        if now >= from { Act::Try(mode) } else { Act::Wait(Some(from.min(tell_at))) }
+    }
+
+    fn home(&mut self, mode: Mode, view: &GateView, now: Moment) -> Act {
+        if mode == Mode::Exclusive && view.fences_left < FENCES_LEAST && now >= self.reserve_at {
+            return Act::Reserve;
+        }
+        self.had_it = Some(now);
+        let is_other_mode_wanted = mode == Mode::Shared && view.wanted == Some(Mode::Exclusive);
+        // Whoever was woken for it may need a while to come, where there is much to do.
+        let has_served = view.grants > 0 || now >= self.came_home.after(SERVED);
+        let is_over = self.awaited && now >= self.came_home.after(COHORT);
+        if is_other_mode_wanted || self.replaced || has_served && (is_over || self.quiet(now).is_some()) {
+            return Act::Allow(0);
+        }
+        let used = view.held || view.wanted.is_some() || view.grants != self.grants;
+        self.grants = view.grants;
+        if used {
+            self.unused = None;
+        } else {
+            let unused = *self.unused.get_or_insert(now);
+            if self.awaited || now >= unused.after(LINGER) {
+                return Act::Allow(0);
+            }
+        }
+        if self.awaited && !self.limited {
+            self.limited = true;
+            return Act::Allow(COHORT_GRANTS.saturating_sub(view.grants));
+        }
+        let end = if self.awaited { self.came_home.after(COHORT) } else { self.next_quiet(now) };
+        Act::Wait(Some(end.min(now.after(LOOK))))
+    }
+
+    fn period(&self, now: Moment) -> u64 {
+        if self.deaf || self.is_stranger_near(now) { PERIOD_SEEN } else { PERIOD_UNSEEN }
+    }
+
+    fn is_stranger_near(&self, now: Moment) -> bool {
+        self.stranger.is_some_and(|seen| now.since(seen) < SEEN)
+    }
+
+    /// The end of the quiet window in which this moment lies, if it matters to this host.
+    fn quiet(&self, now: Moment) -> Option<Moment> {
+        if self.had_it.is_none_or(|had_it| now.since(had_it) > OFTEN) {
+            return None;
+        }
+        let into = now.0 % self.period(now);
+        (into < QUIET).then(|| Moment(now.0 - into).after(QUIET))
+    }
+
+    fn next_quiet(&self, now: Moment) -> Moment {
+        let period = self.period(now);
+        Moment(now.0 - now.0 % period).after(period)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        // Just behind a quiet window of either kind.
+        Moment(1_000 * PERIOD_UNSEEN + QUIET + self::millis(millis))
+    }
+
+    fn view(phase: GatePhase) -> GateView {
+        GateView { phase, wanted: None, held: false, grants: 0, fences_left: u64::MAX }
+    }
+
+    fn away(wanted: Option<Mode>) -> GateView {
+        GateView { wanted, ..view(GatePhase::Away) }
+    }
+
+    const AWAY: GatePhase = GatePhase::Away;
+    const HOME: GatePhase = GatePhase::Home(Mode::Exclusive);
+    const WRITE: Option<Mode> = Some(Mode::Exclusive);
+
+    /// A lock at home that is in use.
+    fn used(grants: u64) -> GateView {
+        GateView { held: true, wanted: WRITE, grants, ..view(HOME) }
+    }
+
+    #[test]
+    fn nothing_is_done_for_a_lock_that_nobody_wants_and_it_is_tried_once_somebody_does() {
+        let mut rhythm = Rhythm::new(false);
+        assert_eq!(rhythm.decide(&away(None), at(0)), Act::Wait(None));
+        for mode in [Mode::Exclusive, Mode::Shared] {
+            assert_eq!(rhythm.decide(&away(Some(mode)), at(1)), Act::Try(mode));
+        }
+    }
+
+    #[test]
+    fn a_busy_lock_is_tried_more_and_more_rarely_but_at_once_when_there_is_news() {
+        let mut rhythm = Rhythm::new(false);
+        let (mut now, mut pauses) = (at(0), Vec::new());
+        for _ in 0..8 {
+            assert_eq!(rhythm.decide(&away(WRITE), now), Act::Try(Mode::Exclusive));
+            rhythm.busy(now);
+            let Act::Wait(Some(next)) = rhythm.decide(&away(WRITE), now) else { panic!("it is tried again") };
+            pauses.push(next.since(now) / millis(1));
+            now = next;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 20, 20, 20]);
+        rhythm.busy(now);
+        rhythm.hear(News::Goes, now);
+        assert_eq!(rhythm.decide(&away(WRITE), now), Act::Try(Mode::Exclusive));
+    }
+
+    #[test]
+    fn a_lock_that_nobody_outside_waits_for_stays_while_it_is_used_and_no_longer() {
+        let mut rhythm = Rhythm::new(false);
+        assert_eq!(rhythm.came_home(at(0)), u64::MAX);
+        for now in 0..100 {
+            assert!(matches!(rhythm.decide(&used(now), at(now)), Act::Wait(Some(_))));
+        }
+        let unused = GateView { grants: 99, ..view(HOME) };
+        assert!(matches!(rhythm.decide(&unused, at(100)), Act::Wait(Some(_))));
+        assert_eq!(rhythm.decide(&unused, at(105)), Act::Allow(0));
+    }
+
+    #[test]
+    fn a_lock_that_somebody_outside_waits_for_leaves_after_its_cohort_or_when_it_is_not_used() {
+        for news in [News::Comes, News::Knocks] {
+            let mut rhythm = Rhythm::new(false);
+            assert_eq!(rhythm.came_home(at(0)), u64::MAX);
+            assert!(matches!(rhythm.decide(&used(1), at(4)), Act::Wait(Some(_))));
+            rhythm.hear(news, at(4));
+            assert_eq!(rhythm.decide(&used(7), at(4)), Act::Allow(COHORT_GRANTS - 7));
+            assert_eq!(rhythm.decide(&used(8), at(5)), Act::Wait(Some(at(10))));
+            assert_eq!(rhythm.decide(&used(9), at(10)), Act::Allow(0));
+            rhythm.departed(Mode::Exclusive, at(10));
+            rhythm.came_home(at(20));
+            rhythm.hear(news, at(24));
+            let unused = GateView { grants: 8, ..view(HOME) };
+            assert!(matches!(rhythm.decide(&unused, at(25)), Act::Wait(Some(_)) | Act::Allow(1..)), "it was used");
+            assert_eq!(rhythm.decide(&unused, at(26)), Act::Allow(0));
+        }
+    }
+
+    #[test]
+    fn whoever_had_to_wait_for_a_lock_takes_it_that_others_still_do() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.busy(at(0));
+        assert_eq!(rhythm.came_home(at(1)), COHORT_GRANTS);
+        assert_eq!(rhythm.decide(&used(1), at(11)), Act::Allow(0));
+    }
+
+    #[test]
+    fn a_lock_waits_at_home_for_the_first_one_that_it_came_for() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.busy(at(0));
+        rhythm.came_home(at(1));
+        let waiting = GateView { wanted: WRITE, ..view(HOME) };
+        assert!(matches!(rhythm.decide(&waiting, at(20)), Act::Wait(Some(_))));
+        assert_eq!(rhythm.decide(&waiting, at(120)), Act::Allow(0));
+    }
+
+    #[test]
+    fn after_a_cohort_others_have_a_gap_in_which_to_come() {
+        for (mode, gap) in [(Mode::Exclusive, GAP), (Mode::Shared, GAP_AFTER_READING)] {
+            let mut rhythm = Rhythm::new(false);
+            rhythm.came_home(at(0));
+            rhythm.hear(News::Knocks, at(4));
+            rhythm.departed(mode, at(10));
+            assert_eq!(rhythm.decide(&away(WRITE), at(10)), Act::Wait(Some(at(10).after(gap))));
+            assert!(!rhythm.may_try(at(10)) && rhythm.may_try(at(10).after(gap)));
+            assert_eq!(rhythm.decide(&away(WRITE), at(10).after(gap)), Act::Try(Mode::Exclusive));
+        }
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        rhythm.departed(Mode::Exclusive, at(10));
+        assert_eq!(rhythm.decide(&away(WRITE), at(10)), Act::Try(Mode::Exclusive), "nobody waits");
+    }
+
+    #[test]
+    fn what_this_host_does_to_the_file_itself_is_nobody_who_knocks() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        rhythm.hear(News::Knocks, at(1));
+        assert!(matches!(rhythm.decide(&used(1), at(30)), Act::Wait(Some(_))));
+    }
+
+    /// One who polls every 50 ms, without a word, while several hosts would like to have the lock all the time.
+    #[test]
+    fn who_polls_finds_the_lock_free_within_five_seconds_whether_or_not_it_is_seen() {
+        for (seen, within) in [(true, 350), (false, 4_100)] {
+            for offset in 0..50 {
+                let mut hosts = [Rhythm::new(false), Rhythm::new(false), Rhythm::new(false)];
+                let mut phases = [AWAY; 3];
+                let mut found = None;
+                let mut grants = 0;
+                for now in 0..5_000 {
+                    let now_at = at(offset * 81 + now);
+                    for host in 0..3 {
+                        loop {
+                            grants += 1;
+                            let view = GateView { wanted: WRITE, grants, ..view(phases[host]) };
+                            match hosts[host].decide(&view, now_at) {
+                                Act::Wait(_) => break,
+                                Act::Try(_) if phases.iter().all(|phase| *phase == AWAY) => {
+                                    hosts[host].came_home(now_at);
+                                    phases[host] = HOME;
+                                }
+                                Act::Try(_) => hosts[host].busy(now_at),
+                                Act::Allow(0) => phases[host] = GatePhase::Leaving(Mode::Exclusive),
+                                Act::Allow(_) | Act::Tell(_) => {}
+                                Act::Depart => {
+                                    hosts[host].departed(Mode::Exclusive, now_at);
+                                    phases[host] = AWAY;
+                                }
+                                Act::Reserve => panic!("there are fences enough"),
+                            }
+                        }
+                    }
+                    if now % 50 == offset {
+                        if seen {
+                            hosts.iter_mut().for_each(|host| host.hear(News::Comes, now_at));
+                            hosts.iter_mut().for_each(|host| host.hear(News::Goes, now_at));
+                        }
+                        // The first moments are before anybody knew.
+                        if now > 100 && phases.iter().all(|phase| *phase == AWAY) {
+                            found = Some(now);
+                            break;
+                        }
+                    }
+                }
+                let found = found.unwrap_or_else(|| panic!("never free (seen: {seen}, offset {offset})"));
+                assert!(found <= within, "free after {found} ms (seen: {seen}, offset {offset})");
+            }
+        }
+    }
+
+    #[test]
+    fn writers_come_in_between_hosts_that_read_all_the_time() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        let reading = |grants, wanted| GateView { held: true, grants, wanted, ..view(GatePhase::Home(Mode::Shared)) };
+        assert_eq!(rhythm.decide(&reading(1, WRITE), at(1)), Act::Allow(0), "a writer in here");
+        rhythm.departed(Mode::Shared, at(2));
+        rhythm.came_home(at(3));
+        rhythm.hear(News::Knocks, at(6));
+        assert_eq!(rhythm.decide(&reading(1, None), at(6)), Act::Allow(COHORT_GRANTS - 1));
+        assert_eq!(rhythm.decide(&reading(9, None), at(13)), Act::Allow(0), "a writer elsewhere");
+    }
+
+    #[test]
+    fn people_are_told_of_a_long_wait_now_and_then() {
+        let mut rhythm = Rhythm::new(false);
+        let mut told = Vec::new();
+        for now in (0..30_000).step_by(5) {
+            if let Act::Tell(waited) = rhythm.decide(&away(WRITE), at(now)) {
+                told.push(waited.as_millis());
+            }
+            rhythm.busy(at(now));
+        }
+        assert_eq!(told, [1_000, 11_000, 21_000]);
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_replaced_leaves_and_one_that_cannot_be_tried_is_tried_later() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        rhythm.hear(News::Replaced, at(1));
+        assert_eq!(rhythm.decide(&used(1), at(1)), Act::Allow(0));
+        rhythm.departed(Mode::Exclusive, at(2));
+        rhythm.failed(at(3));
+        assert_eq!(rhythm.decide(&away(WRITE), at(4)), Act::Wait(Some(at(1_003).min(at(1_004)))));
+    }
+
+    #[test]
+    fn fences_are_reserved_before_they_come_to_an_end_and_not_again_at_once_if_that_fails() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        let few = GateView { fences_left: FENCES_LEAST - 1, ..used(1) };
+        assert_eq!(rhythm.decide(&few, at(1)), Act::Reserve);
+        rhythm.not_reserved(at(1));
+        assert!(matches!(rhythm.decide(&few, at(2)), Act::Wait(Some(_))));
+        assert_eq!(rhythm.decide(&few, at(1_001)), Act::Reserve);
+    }
+}

@@ -1,0 +1,6 @@
+//! Locks that other hosts of this machine and native programs have too.
+
+mod deaths;
+mod outside;
+mod support;
+mod together;
