@@ -42,12 +42,14 @@ pub(super) fn installed(cache: &Path, file: &Path) -> anyhow::Result<PathBuf> {
     Ok(packages)
 }
 
-/// Another text is other packages: that of the file, and of those that it includes.
+/// Another text is other packages, that of the file and of those that it includes; and so is another directory, as what the text
+/// names may be relative to it.
 fn key(file: &Path) -> anyhow::Result<String> {
     let mut hasher = blake3::Hasher::new();
     for flag in PURE {
         hasher.update(flag.as_bytes());
     }
+    hasher.update(file.parent().unwrap_or(Path::new("/")).as_os_str().as_encoded_bytes());
     let (mut files, mut at) = (vec![file.to_owned()], 0);
     while let Some(file) = files.get(at).cloned() {
         let text =
