@@ -262,7 +262,7 @@ fn who_waits_is_seen_until_it_does_not_any_more() {
     let Place { dir: _dir, path } = place();
     let (mut one, mut two) = (open(&path), open(&path));
     take(&mut one);
-    assert_eq!(waiting(&path).unwrap(), []);
+    assert_eq!(waiting(&path).unwrap(), [0; 0]);
     two.show_waiting(true);
     two.show_waiting(true);
     one.show_waiting(true);
@@ -270,5 +270,5 @@ fn who_waits_is_seen_until_it_does_not_any_more() {
     two.show_waiting(false);
     assert_eq!(waiting(&path).unwrap(), [std::process::id()]);
     drop(one);
-    assert_eq!(waiting(&path).unwrap(), []);
+    assert_eq!(waiting(&path).unwrap(), [0; 0]);
 }
