@@ -191,7 +191,7 @@ fn two_runs_that_share_a_file_write_it_at_the_same_time_and_a_third_that_does_no
 
     append(&place, "f.txt", "1").assert_code(75).assert_says(&["f.txt is shared", "`shared = true`"]).assert_readable();
     let bytes = (RECORD_BYTES - 1).to_string();
-    let appending = [&shared[..], &["-n", "2", &many, "--", "f", "1500", &bytes]].concat();
+    let appending = [&shared[..], &[many.as_str(), "--", "f", "3000", &bytes]].concat();
     let mut others = [place.start(&appending), place.start(&appending)];
     // A check waits for its turn, as they do.
     place.run(&["file", "check", "f.txt"]).assert_code(0);
