@@ -7,6 +7,7 @@ use std::{fs, io};
 use anyhow::Context;
 use clap::Args;
 use lockkeeper::machine_lock::{self, Left, MachineLockError, Presence, State};
+use lockkeeper::os_lock::Mode;
 use serde::Serialize;
 
 use super::environment;
@@ -101,12 +102,15 @@ fn look(path: &Path) -> anyhow::Result<Option<Seen>> {
     let blocked = outsiders.flocks.iter().filter(|flock| flock.waits).map(|flock| flock.pid);
     let waiting = blocked.chain(machine_lock::waiting(path)?).map(stranger).collect();
     let holder = outsiders.note.as_ref().map(|note| (note, note.holder.presence()));
+    let gone = |presence| presence == Presence::Gone;
     let state = match holder {
-        Some((_, Presence::Gone)) if others.is_empty() => "left by a host that died",
-        Some((note, presence)) if presence != Presence::Gone && note.state == State::Held => "held",
-        Some((_, presence)) if presence != Presence::Gone => "shared",
-        _ if others.is_empty() => "free",
-        _ => "held",
+        Some((note, presence)) if note.state == State::Held && gone(presence) && !outsiders.is_locked() => {
+            "left by a host that died"
+        }
+        Some((note, _)) if note.state == State::Held => "held",
+        _ if outsiders.flocks.iter().any(|flock| !flock.waits && flock.mode == Mode::Shared) => "shared",
+        _ if outsiders.is_locked() => "held",
+        _ => "free",
     };
     let left = note.as_ref().and_then(|note| match &note.left {
         Left::Clean => None,

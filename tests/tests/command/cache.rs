@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use crate::support::{Ended, Place, guest};
 
+/// The code of each program that is kept; its seal lies beside it.
 fn entries(place: &Place) -> Vec<PathBuf> {
     let dir = fs::read_dir(place.path("cache/compiled")).expect("there is a cache");
     let mut entries: Vec<_> = dir.map(|entry| entry.expect("an entry").path()).collect();
+    entries.retain(|entry| entry.extension().is_some_and(|ending| ending == "cwasm"));
     entries.sort_unstable();
     entries
 }
@@ -34,11 +36,14 @@ fn a_second_start_runs_what_the_first_has_compiled() {
     assert_eq!(both.len(), 2, "{both:?}");
     let other = both.iter().find(|entry| **entry != first[0]).expect("there are two");
 
-    let kept = fs::read(&first[0]).expect("an entry");
+    let seal = first[0].with_extension("seal");
+    let (kept, kept_seal) = (fs::read(&first[0]).expect("an entry"), fs::read(&seal).expect("its seal"));
     fs::copy(other, &first[0]).expect("an entry is exchanged");
+    fs::copy(other.with_extension("seal"), &seal).expect("its seal is, too");
     let exchanged = hello(&place);
     assert_ne!(exchanged.out(), "hello, cache\n", "it was compiled again");
     fs::write(&first[0], kept).expect("an entry is put back");
+    fs::write(&seal, kept_seal).expect("its seal is, too");
     assert_hello(&hello(&place));
 }
 

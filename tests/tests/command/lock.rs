@@ -153,10 +153,13 @@ fn flock_and_ours_wait_for_each_other() {
 fn the_lock_lasts_as_long_as_the_command_also_if_whoever_started_it_is_killed() {
     let Place { dir: _dir, lock } = place();
     let mut holder = Holder::new(ours(&[as_text(&lock)]));
+    // Waiting closes what the command reads.
+    let kept = holder.0.stdin.take();
     holder.0.kill().expect("it runs");
     assert_eq!(holder.0.wait().expect("it ends").signal(), Some(9));
-    assert_eq!(run(ours(&["-n", as_text(&lock), "true"])).0, Some(1));
-    drop(holder.0.stdin.take());
+    let (code, _, complained) = run(ours(&["-v", "-n", as_text(&lock), "true"]));
+    assert!(code == Some(1) && complained.contains("is held by what process "), "{complained}");
+    drop(kept);
     let (code, _, complained) = run(ours(&["-v", "-w", "60", as_text(&lock), "true"]));
     assert!(code == Some(0) && complained.contains("(host-died)"), "{complained}");
 }

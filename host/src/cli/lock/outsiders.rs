@@ -23,11 +23,27 @@ impl Outsiders {
     pub(in crate::cli) fn of(path: &Path) -> Self {
         let file = File::open(path).ok();
         let flocks = file.as_ref().and_then(|file| flocks::of_file(file).ok()).unwrap_or_default();
-        let note = machine_lock::read_note(path).ok().flatten().filter(|note| note.state != State::Free);
+        let note = machine_lock::read_note(path).ok().flatten().filter(|note| match note.state {
+            State::Free => false,
+            State::Held => true,
+            // Readers do not write that they go: others may still be there.
+            State::Shared => flocks.iter().any(|flock: &Flock| !flock.waits),
+        });
         let written = file.and_then(|file| file.metadata().ok()?.modified().ok());
         // People read it: what the clock of the machine says will do.
         let since = written.and_then(|written| SystemTime::now().duration_since(written).ok());
         Self { since: since.filter(|_| note.is_some()), note, flocks }
+    }
+
+    /// Whether the system knows of anybody who has it.
+    pub(in crate::cli) fn is_locked(&self) -> bool {
+        self.flocks.iter().any(|flock| !flock.waits)
+    }
+
+    /// Whether the holder is gone, and somebody whom it has started has the lock from it.
+    fn is_left_to_a_child(&self, note: &Note) -> bool {
+        let pid = note.holder.pid;
+        note.holder.presence() == Presence::Gone && self.flocks.iter().any(|flock| !flock.waits && flock.pid == pid)
     }
 
     /// Those who have it and do not say so in the file.
@@ -55,6 +71,10 @@ impl fmt::Display for Outsiders {
             if note.holder.presence() == Presence::Stopped {
                 write!(out, ", which is stopped; `kill -CONT {}` lets it go on", note.holder.pid)?;
             }
+        }
+        if let Some(note) = self.note.as_ref().filter(|note| self.is_left_to_a_child(note)) {
+            and(out)?;
+            write!(out, "what {} has started, which has ended itself", note.holder)?;
         }
         for stranger in self.strangers() {
             and(out)?;
