@@ -100,7 +100,8 @@ impl Lock {
     fn run(&self) -> Result<u8, Refused> {
         let mode = if self.shared { Mode::Shared } else { Mode::Exclusive };
         let remote = if self.allow_remote { Remote::Allowed } else { Remote::Refused };
-        let mut lock = taking::open(&self.file, remote, &environment::command_line()).map_err(refused)?;
+        let mut lock =
+            taking::open(&self.file, remote, &environment::command_line()).map_err(|error| refused(&error))?;
         if self.fence_env.is_some() && !lock.has_fences() {
             let file = self.file.display();
             let why =
@@ -109,18 +110,18 @@ impl Lock {
         }
         let begun = Instant::now();
         let timeout = if self.nonblock { Some(Duration::ZERO) } else { self.timeout };
-        let mut tell = |taking: Taking<'_>| self.tell(taking);
-        let took = match taking::take(lock.as_mut(), mode, timeout, &mut tell).map_err(refused)? {
+        let mut tell = |taking: &Taking<'_>| self.tell(taking);
+        let took = match taking::take(lock.as_mut(), mode, timeout, &mut tell).map_err(|error| refused(&error))? {
             Some(took) => took,
             None => {
                 if self.verbose {
-                    self.tell(Taking::GaveUp { file: &self.file, after: begun.elapsed() });
+                    self.tell(&Taking::GaveUp { file: &self.file, after: begun.elapsed() });
                 }
                 return Ok(self.conflict_exit_code);
             }
         };
         if self.verbose {
-            self.tell(Taking::Took { file: &self.file, after: begun.elapsed(), took: &took });
+            self.tell(&Taking::Took { file: &self.file, after: begun.elapsed(), took: &took });
         }
         let ended = self.command(lock.as_mut(), &took);
         let left = match &ended {
@@ -155,7 +156,7 @@ impl Lock {
         child?.wait()
     }
 
-    fn tell(&self, taking: Taking<'_>) {
+    fn tell(&self, taking: &Taking<'_>) {
         if self.verbose {
             complain(format_args!("lock: {taking}"));
         }
@@ -170,7 +171,7 @@ fn exit_code(status: ExitStatus) -> u8 {
     }
 }
 
-fn refused(error: MachineLockError) -> Refused {
+fn refused(error: &MachineLockError) -> Refused {
     let of_system = |source: &io::Error| match source.kind() {
         io::ErrorKind::OutOfMemory => Some(EXIT_SYSTEM),
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -179,7 +180,7 @@ fn refused(error: MachineLockError) -> Refused {
         _ if [EMFILE, ENFILE].contains(&source.raw_os_error().unwrap_or_default()) => Some(EXIT_SYSTEM),
         _ => None,
     };
-    let exit_code = match &error {
+    let exit_code = match error {
         MachineLockError::Lock(OsLockError::Open { source, .. }) => of_system(source).unwrap_or(EXIT_NO_INPUT),
         MachineLockError::Lock(OsLockError::Lock { source, .. }) => match source.raw_os_error() {
             Some(EIO | ENOLCK) => EXIT_SYSTEM,

@@ -150,14 +150,14 @@ pub(super) fn take(
     lock: &mut dyn Lock,
     mode: Mode,
     timeout: Option<Duration>,
-    tell: &mut dyn FnMut(Taking<'_>),
+    tell: &mut dyn FnMut(&Taking<'_>),
 ) -> Result<Option<Took>, MachineLockError> {
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     if let Some(took) = lock.try_take(mode)? {
         return Ok(Some(took));
     }
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
-        tell(Taking::Waits { file: lock.path(), outsiders: Outsiders::of(lock.path()) });
+        tell(&Taking::Waits { file: lock.path(), outsiders: Outsiders::of(lock.path()) });
         return Ok(None);
     }
     let watch = Watch::new(lock.path());
@@ -171,7 +171,7 @@ fn wait(
     mode: Mode,
     deadline: Option<Instant>,
     watch: &Watch,
-    tell: &mut dyn FnMut(Taking<'_>),
+    tell: &mut dyn FnMut(&Taking<'_>),
 ) -> Result<Option<Took>, MachineLockError> {
     let (mut look, mut told) = (LOOK_FIRST, None::<Instant>);
     loop {
@@ -189,7 +189,7 @@ fn wait(
         }
         if told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY) {
             told = Some(now);
-            tell(Taking::Waits { file: lock.path(), outsiders: Outsiders::of(lock.path()) });
+            tell(&Taking::Waits { file: lock.path(), outsiders: Outsiders::of(lock.path()) });
         }
         let heard = watch.hear(left.map_or(look, |left| left.min(look)));
         // Who hears something looks at once, and often again: it may be about to change hands.
