@@ -1,5 +1,6 @@
 """What the host has for Python programs: objects by their ids, other processes, and the end of this one."""
 
+import errno
 import time
 
 import lk_threads
@@ -64,7 +65,7 @@ class Object:
         try:
             return cls(kind, objects.make(what), kept)
         except Err as error:
-            raise OSError(28, f"the host makes no more of these: {told(error.value)}") from None
+            raise OSError(errno.ENOSPC, f"the host makes no more of these: {told(error.value)}") from None
 
     def _count(self):
         """It is a right of this process from here on, which its children are given."""
@@ -82,7 +83,7 @@ class Object:
                     raise RuntimeError(
                         "this process was not given that object: it was made after the process was started; make it before"
                     ) from None
-                raise OSError(24, f"the host opens no more of these: {told(error.value)}") from None
+                raise OSError(errno.EMFILE, f"the host opens no more of these: {told(error.value)}") from None
             self._count()
         return self._handle
 
@@ -136,14 +137,17 @@ def wait(try_it, wait_for_it, timeout):
         if isinstance(error.value, types.Error_Deadlock):
             if timeout is None:
                 raise told(error.value) from None
-            # CPython waits for what cannot come.
-            time.sleep(max(0, timeout - (time.monotonic() - began)))
+            # Another one of the circle may give up before, as it would with CPython.
+            while (left := timeout - (time.monotonic() - began)) > 0:
+                time.sleep(min(left, 0.005))
+                if try_it():
+                    return True
             return False
         if isinstance(error.value, types.Error_Lost):
             # Told once; from here on it is as asking for the first time.
             return wait(try_it, wait_for_it, timeout)
         if isinstance(error.value, types.Error_Cancelled):
-            raise OSError(4, "the host is ending this program") from None
+            raise OSError(errno.ECANCELED, "the host is ending this program") from None
         raise
 
 

@@ -5,6 +5,7 @@ Untouched are `process`, `context`, `spawn`, `reduction` and most of `synchroniz
 events, barriers, queues and the pool are objects of the host behind the same names.
 """
 
+import errno
 import io
 import itertools
 import os
@@ -51,7 +52,7 @@ class SemLock:
 
     def __init__(self, kind, value, maxvalue, name, unlink):
         if value < 0 or value > maxvalue:
-            raise OSError(22, "Invalid argument")
+            raise OSError(errno.EINVAL, "Invalid argument")
         if kind == RECURSIVE:
             made = Object.made("rlock", objects.Kind_Rlock())
         elif kind == MUTEX:
@@ -211,7 +212,7 @@ class Popen:
         try:
             self._child = host_process.Child.spawn("self", options)
         except Err as error:
-            raise OSError(11, f"the host starts no process: {lk_host.told(error.value)}") from None
+            raise OSError(errno.EAGAIN, f"the host starts no process: {lk_host.told(error.value)}") from None
         self.pid = self._child.pid()
         self.sentinel = self.pid
         _ends[self.pid] = self
@@ -458,7 +459,11 @@ class Queue:
     def put(self, obj, block=True, timeout=None):
         from multiprocessing.reduction import ForkingPickler
 
-        handle, item = self._open(), bytes(ForkingPickler.dumps(obj))
+        self._open()
+        self.put_data(bytes(ForkingPickler.dumps(obj)), block, timeout)
+
+    def put_data(self, item, block=True, timeout=None):
+        handle = self._open()
         try:
             came = wait(lambda: handle.try_put(item), lambda limit: handle.put(item, limit), timeout if block else 0)
         except Err as error:
@@ -470,11 +475,14 @@ class Queue:
         self._used = True
 
     def get(self, block=True, timeout=None):
+        return pickle.loads(self.get_data(block, timeout))
+
+    def get_data(self, block=True, timeout=None):
         handle = self._open()
         item = wait_for_one(handle.try_get, handle.get, timeout if block else 0)
         if item is None:
             raise _queue.Empty
-        return pickle.loads(item.bytes)
+        return item.bytes
 
     def put_nowait(self, obj):
         return self.put(obj, False)
@@ -523,24 +531,61 @@ class Connection:
         return end
 
     def send(self, obj):
-        self._check(self._sends, "read").put(obj)
+        from multiprocessing.reduction import ForkingPickler
+
+        self._check(self._sends, "read").put_data(bytes(ForkingPickler.dumps(obj)))
 
     def recv(self):
-        receives = self._check(self._receives, "write")
-        return self._seen.pop(0) if self._seen else receives.get()
+        return pickle.loads(self._next())
 
     def send_bytes(self, buf, offset=0, size=None):
+        sends = self._check(self._sends, "read")
         data = memoryview(buf).cast("B")
-        self.send(bytes(data[offset : None if size is None else offset + size]))
+        if offset < 0:
+            raise ValueError("offset is negative")
+        if len(data) < offset:
+            raise ValueError("buffer length < offset")
+        if size is None:
+            size = len(data) - offset
+        elif size < 0:
+            raise ValueError("size is negative")
+        elif offset + size > len(data):
+            raise ValueError("buffer length < offset + size")
+        sends.put_data(bytes(data[offset : offset + size]))
 
     def recv_bytes(self, maxlength=None):
-        return self.recv()
+        if maxlength is not None and maxlength < 0:
+            raise ValueError("negative maxlength")
+        data = self._next()
+        if maxlength is not None and len(data) > maxlength:
+            # What does not fit is lost, as with CPython.
+            self.close()
+            raise OSError("bad message length")
+        return data
+
+    def recv_bytes_into(self, buf, offset=0):
+        from multiprocessing import BufferTooShort
+
+        with memoryview(buf).cast("B") as room:
+            if offset < 0:
+                raise ValueError("negative offset")
+            if offset > len(room):
+                raise ValueError("offset too large")
+            data = self._next()
+            if len(room) < offset + len(data):
+                raise BufferTooShort(data)
+            room[offset : offset + len(data)] = data
+        return len(data)
+
+    def _next(self):
+        receives = self._check(self._receives, "write")
+        return self._seen.pop(0) if self._seen else receives.get_data(True, None)
 
     def poll(self, timeout=0.0):
         receives = self._check(self._receives, "write")
         if not self._seen:
             try:
-                self._seen.append(receives.get(True, timeout))
+                self._seen.append(receives.get_data(True, timeout))
             except _queue.Empty:
                 return False
         return True

@@ -277,10 +277,20 @@ impl MachineLock {
         let Some(mut note) = self.note.take() else { return };
         if self.file.held() == Some(Mode::Exclusive) {
             self.at_least = self.at_least.max(next);
+            let is_as_we_left_it = self.has_nothing_but(&note);
             (note.state, note.left, note.next) = (State::Free, left, next);
             // What stands there otherwise says more than is true: that it is held, and that more fences were issued.
-            if let Err(error) = self.write(&note) {
-                tracing::warn!(%error, "a lock is let go, and its file does not say so");
+            match is_as_we_left_it {
+                Ok(true) => {
+                    if let Err(error) = self.write(&note) {
+                        tracing::warn!(%error, "a lock is let go, and its file does not say so");
+                    }
+                }
+                Ok(false) => tracing::warn!(
+                    path = %self.file.path().display(),
+                    "somebody has written something else into a lock file, and it is left as it is; give the lock a file of its own"
+                ),
+                Err(error) => tracing::warn!(%error, "a lock is let go, and its file does not say so"),
             }
         }
         self.unlock();
@@ -408,6 +418,20 @@ impl MachineLock {
         }
         let made = make_dirs_durably(&self.directory, 0o700);
         made.map_err(|source| MachineLockError::Text { action: "make", path: self.directory.clone(), source })
+    }
+
+    /// Whether there is just this in the file, or nothing: some programs empty a lock file when they open it.
+    fn has_nothing_but(&self, note: &Note) -> Result<bool, MachineLockError> {
+        let file = self.file.file();
+        let failed = |source| MachineLockError::Text { action: "read", path: self.file.path().to_owned(), source };
+        let text = note.text();
+        let len = file.metadata().map_err(failed)?.len();
+        if len != text.len() as u64 {
+            return Ok(len == 0);
+        }
+        let mut found = vec![0; text.len()];
+        crate::storage::uninterrupted(|| file.read_exact_at(&mut found, 0)).map_err(failed)?;
+        Ok(found == text.as_bytes() || found.iter().all(|byte| *byte == 0))
     }
 
     /// In one write, and shortened only afterwards: at no moment is the file without an `end`.

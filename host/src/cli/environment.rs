@@ -16,6 +16,11 @@ pub(super) fn state_dir() -> Option<PathBuf> {
     own("LOCKKEEPER_STATE_DIR").or_else(|| below_home("XDG_STATE_HOME", ".local/state"))
 }
 
+/// The user's own directory.
+pub(super) fn home() -> Option<PathBuf> {
+    own("HOME")
+}
+
 fn own(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

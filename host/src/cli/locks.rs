@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::environment;
 use super::lock::{Outsiders, command_of};
-use super::output::print_line;
+use super::output::{complain, print_line};
 
 #[derive(Debug, Args)]
 pub(super) struct Locks {
@@ -51,6 +51,8 @@ struct Process {
     host: Option<String>,
     run: Option<String>,
     stopped: bool,
+    /// It has ended. A lock that is held all the same is held by what it has started.
+    gone: bool,
 }
 
 impl Locks {
@@ -69,11 +71,19 @@ impl Locks {
             Err(error) => Err(error),
         };
         let entries = entries.with_context(|| format!("the directory {} cannot be read", dir.display()))?;
-        let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+        // A link is no lock file.
+        let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+        let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(is_file).collect();
         paths.sort();
-        let mut seen = Vec::new();
+        let (mut seen, mut unseen) = (Vec::new(), 0_u8);
         for path in paths {
-            seen.extend(look(&path).with_context(|| format!("{} cannot be looked at", path.display()))?);
+            match look(&path) {
+                Ok(found) => seen.extend(found),
+                Err(error) => {
+                    complain(format_args!("{} cannot be looked at: {error:#}", path.display()));
+                    unseen = 1;
+                }
+            }
         }
         if self.json {
             for one in &seen {
@@ -82,7 +92,7 @@ impl Locks {
         } else if !seen.is_empty() {
             print_line(format_args!("{}", table(&seen).trim_end()));
         }
-        Ok(0)
+        Ok(unseen)
     }
 }
 
@@ -97,7 +107,7 @@ fn look(path: &Path) -> anyhow::Result<Option<Seen>> {
     if note.is_none() && outsiders.flocks.is_empty() {
         return Ok(None);
     }
-    let stranger = |pid| Process { pid, host: None, run: command_of(pid), stopped: false };
+    let stranger = |pid| Process { pid, host: None, run: command_of(pid), stopped: false, gone: false };
     let others: Vec<_> = outsiders.strangers().map(|flock| stranger(flock.pid)).collect();
     let blocked = outsiders.flocks.iter().filter(|flock| flock.waits).map(|flock| flock.pid);
     let waiting = blocked.chain(machine_lock::waiting(path)?).map(stranger).collect();
@@ -126,6 +136,7 @@ fn look(path: &Path) -> anyhow::Result<Option<Seen>> {
             host: Some(note.holder.host.clone()),
             run: Some(note.holder.run.clone()),
             stopped: presence == Presence::Stopped,
+            gone: presence == Presence::Gone,
         }),
         others,
         waiting,
@@ -167,7 +178,7 @@ fn table(seen: &[Seen]) -> String {
 }
 
 fn words(process: &Process) -> String {
-    let Process { pid, host, run, stopped } = process;
+    let Process { pid, host, run, stopped, gone } = process;
     let mut words = format!("{pid}");
     if let Some(host) = host {
         words.push_str(&format!(" on {host}"));
@@ -177,6 +188,9 @@ fn words(process: &Process) -> String {
     }
     if *stopped {
         words.push_str(", stopped");
+    }
+    if *gone {
+        words.push_str(", which has ended");
     }
     words
 }

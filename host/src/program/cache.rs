@@ -74,6 +74,12 @@ impl Cache {
         Ok(Self { dir })
     }
 
+    /// Whether a file lies in the directory that this one lies in, so that it is this host's own.
+    pub(super) fn is_above(&self, file: &Path) -> bool {
+        let own = self.dir.parent().and_then(|own| std::path::absolute(own).ok());
+        own.zip(std::path::absolute(file).ok()).is_some_and(|(own, file)| file.starts_with(own))
+    }
+
     pub(crate) fn key(&self, engine: &Engine, program: &[u8; 32]) -> Key {
         let mut digest = Digest(blake3::Hasher::new());
         digest.write(CACHE_VERSION);

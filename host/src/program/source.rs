@@ -40,6 +40,8 @@ impl<'a> Source<'a> {
     /// interpreter with its library), and reading it would take most of the time of a start. Any other is read at every
     /// start, as it may be written by whoever builds it.
     pub(crate) fn file(path: &'a Path, cache: Option<&Cache>) -> Result<Self, ProgramError> {
+        // Of a file elsewhere, whose file system may count otherwise, or which others may have mapped, a stamp proves nothing.
+        let cache = cache.filter(|cache| cache.is_above(path));
         let Some((cache, stamp)) = cache.zip(unwritable(path)) else { return Self::read(path) };
         let name = format!("{}.program", blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex());
         if let Some(note) = cache.note::<Note>(&name).filter(|note| note.stamp == stamp) {

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 /// in ticks, and clocks are set.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// A file at one time. Whatever is written to it, or put in its place, has another stamp; and after another boot nothing has
-/// the same one, as what a crash leaves behind has no time.
+/// A file at one time, in a directory of this user's own. Whatever is written to it by a call, or put in its place, has another
+/// stamp; and after another boot nothing has the same one, as what a crash leaves behind has no time. What is written through a
+/// mapping that was made before has not: so only files that this host has made itself are known by their stamps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     boot: String,

@@ -106,6 +106,7 @@ fn every_holder_has_a_greater_fence_whatever_became_of_the_one_before() {
     };
     let (first, second) = (fence(), fence());
     assert!(first < second);
+    // From its first fence on it is a lock file for whoever locks it.
     let (code, ..) = run(ours(&[as_text(&lock), "sh", "-c", "kill -9 $$"]));
     assert_eq!(code, Some(137));
     let (_, _, complained) = run(ours(&["-v", as_text(&lock), "true"]));
@@ -113,6 +114,17 @@ fn every_holder_has_a_greater_fence_whatever_became_of_the_one_before() {
     let (_, _, complained) = run(ours(&["-v", as_text(&lock), "true"]));
     assert!(!complained.contains("did not release"), "{complained}");
     assert!(fence() > second);
+}
+
+#[test]
+fn what_a_command_writes_into_the_file_itself_stays_there() {
+    let Place { dir: _dir, lock } = place();
+    for script in ["echo one >> $0; echo two >> $0", "echo three >> $0"] {
+        assert_eq!(run(ours(&[as_text(&lock), "sh", "-c", script, as_text(&lock)])).0, Some(0));
+    }
+    assert_eq!(fs::read_to_string(&lock).expect("it is there"), "one\ntwo\nthree\n");
+    let (code, _, complained) = run(ours(&[as_text(&lock), "-c", "true"]));
+    assert!(code == Some(64) && complained.contains("sh -c"), "{complained}");
 }
 
 #[test]
@@ -152,7 +164,7 @@ fn flock_and_ours_wait_for_each_other() {
 #[test]
 fn the_lock_lasts_as_long_as_the_command_also_if_whoever_started_it_is_killed() {
     let Place { dir: _dir, lock } = place();
-    let mut holder = Holder::new(ours(&[as_text(&lock)]));
+    let mut holder = Holder::new(ours(&["--fence-env", "FENCE", as_text(&lock)]));
     // Waiting closes what the command reads.
     let kept = holder.0.stdin.take();
     holder.0.kill().expect("it runs");
@@ -200,8 +212,8 @@ fn the_list_shows_who_has_a_lock_who_waits_and_how_it_was_left() {
         list(&["--json"]).lines().map(|line| serde_json::from_str(line).expect("an object")).collect()
     };
     assert_eq!(list(&[]), "");
-    assert_eq!(run(ours(&[as_text(&other), "sh", "-c", "kill -9 $$"])).0, Some(137));
-    let holder = Holder::new(ours(&[as_text(&lock)]));
+    assert_eq!(run(ours(&["--fence-env", "FENCE", as_text(&other), "sh", "-c", "kill -9 $$"])).0, Some(137));
+    let holder = Holder::new(ours(&["--fence-env", "FENCE", as_text(&lock)]));
     let mut waits = ours(&["-v", as_text(&lock), "true"]);
     let mut waits = waits.stderr(Stdio::piped()).spawn().expect("it starts");
     let mut complained = BufReader::new(waits.stderr.take().expect("it is a pipe"));

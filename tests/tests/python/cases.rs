@@ -70,6 +70,16 @@ fn what_is_sent_into_a_pipe_comes_out_of_it() {
 }
 
 #[test]
+fn bytes_and_objects_go_through_a_pipe_apart() {
+    same("pipe_bytes", &[]);
+}
+
+#[test]
+fn of_a_circle_with_time_limits_one_gives_up_and_the_other_goes_on() {
+    same("circle", &[]);
+}
+
+#[test]
 fn at_the_end_handlers_run_before_children_are_joined() {
     same("ends", &[]);
 }

@@ -44,7 +44,7 @@ from ._errors import (
 )
 from ._locks import Hold, MultiLock, Mutex, Once, RLock, RWLock, Semaphore
 from ._meeting import Barrier, Condition, Event, Latch
-from ._process import Child, Identity, Outcome, Process, current, start_program
+from ._process import Child, Identity, Outcome, Process, ProcessFailed, current, start_program
 from ._queue import Item, Queue
 from ._values import Array, Value
 
@@ -90,6 +90,7 @@ __all__ = [
     "OverRelease",
     "Position",
     "Process",
+    "ProcessFailed",
     "Queue",
     "RLock",
     "RWLock",

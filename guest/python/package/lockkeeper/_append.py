@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _host
-from ._locks import Hold
+from ._locks import Hold, fence_of
 
 
 class Durability(enum.Enum):
@@ -60,7 +60,7 @@ class AppendFile:
     def __init__(self, name: str) -> None:
         _host.check("lockkeeper.AppendFile")
         self._name = name
-        self._handle: Any = _host.call(_host.contract.append.AppendFile.open, name)
+        self._handle: Any = _host.call(_host.contract.append.AppendFile.open, _host.text(name, "a name"))
 
     def __reduce__(self) -> tuple[type[AppendFile], tuple[str]]:
         return (AppendFile, (self._name,))
@@ -79,7 +79,7 @@ class AppendFile:
         id: str | None = None,
     ) -> Appended:
         """Appends one record: a line, a row as text, a JSON value, or bytes, as the file's format has it."""
-        return self._append(self._handle.append, _bytes(record), hold, durability, id)
+        return self._append(self._handle.append, _host.data(record, "a record"), hold, durability, id)
 
     def append_row(
         self,
@@ -90,7 +90,8 @@ class AppendFile:
         id: str | None = None,
     ) -> Appended:
         """Appends a row to a csv file. Fields are written as the module `csv` writes them; the host quotes them."""
-        return self._append(self._handle.append_row, [_field(field) for field in fields], hold, durability, id)
+        row = [_field(field) for field in _several(fields, "a row")]
+        return self._append(self._handle.append_row, row, hold, durability, id)
 
     def append_json(
         self,
@@ -113,7 +114,8 @@ class AppendFile:
         id: str | None = None,
     ) -> Appended:
         """Appends several records next to each other, all or none."""
-        return self._append(self._handle.append_batch, [_bytes(record) for record in records], hold, durability, id)
+        batch = [_host.data(record, "a record") for record in _several(records, "a batch")]
+        return self._append(self._handle.append_batch, batch, hold, durability, id)
 
     def sync(self) -> Position:
         """Waits until everything that was appended before survives the loss of power."""
@@ -127,20 +129,27 @@ class AppendFile:
         self, how: Any, what: Any, hold: Hold | None, durability: Durability | None, id: str | None
     ) -> Appended:
         contract = _host.contract.append
-        options = contract.AppendOptions(durability and contract.Durability(durability.value), id)
-        done = _host.call(how, what, hold and hold.fence, options)
+        if durability is not None and not isinstance(durability, Durability):
+            raise TypeError(f"a durability is one of Durability, such as Durability.SYNCED; not {durability!r}")
+        survives = None if durability is None else contract.Durability(durability.value)
+        options = contract.AppendOptions(survives, None if id is None else _host.text(id, "an id"))
+        done = _host.call(how, what, fence_of(hold), options)
         return Appended(done.offset, done.length, done.sequence, Durability(done.durability.value), done.repeated)
 
     def __repr__(self) -> str:
         return f"<lockkeeper.AppendFile {self._name}>"
 
 
-def _bytes(record: bytes | str) -> bytes:
-    return record.encode() if isinstance(record, str) else bytes(record)
+def _several(parts: Iterable[Any], what: str) -> Iterable[Any]:
+    """A text is a row of its letters, which nobody means."""
+    if isinstance(parts, (str, bytes, bytearray)):
+        raise TypeError(f"{what} is a list; {parts!r} is {type(parts).__name__}")
+    return parts
 
 
 def _field(field: object) -> str:
-    return "" if field is None else repr(field) if isinstance(field, float) else str(field)
+    text = "" if field is None else repr(field) if isinstance(field, float) else str(field)
+    return _host.text(text, "a field")
 
 
 def _position(found: Any) -> Position:

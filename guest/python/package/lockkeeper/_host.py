@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
 
-from ._errors import NeedsHost, told
+from ._errors import Error, NeedsHost, told
 
 #: What only the runner of Python programs has: its own way to the host, its threads, and the contract's interfaces.
 _runner: Any = None
@@ -43,9 +43,51 @@ def call(function: Callable[..., _Answer], *args: Any) -> _Answer:
         raise told(error.value) from None
 
 
+def unsigned(value: int, what: str, most: int = 2**32 - 1) -> int:
+    """A number as the contract has it: any other would end the process in the middle of the call."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} is a whole number, and {value!r} is {type(value).__name__}")
+    if not 0 <= value <= most:
+        raise ValueError(f"{what} is a number from 0 to {most}; not {value}")
+    return value
+
+
+def text(value: str, what: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is a str, and {value!r} is {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} cannot be written as UTF-8: {error}") from None
+    return value
+
+
+def data(value: Any, what: str) -> bytes:
+    """Bytes, or a text as UTF-8. A number would become as many zeros, and a list of them their bytes."""
+    if isinstance(value, str):
+        return text(value, what).encode()
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{what} is bytes or a str, and {value!r} is {type(value).__name__}")
+    return bytes(value)
+
+
+def leave(release: Callable[[], None], error: BaseException | None) -> None:
+    """What a `with` does at its end: an error of its body is not hidden by one of releasing."""
+    if error is None:
+        release()
+        return
+    try:
+        release()
+    except Error as refused:
+        if hasattr(error, "add_note"):
+            error.add_note(f"and the lock could not be released: {refused}")
+
+
 def nanoseconds(timeout: float | None) -> int | None:
     if timeout is None:
         return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"a timeout is a number of seconds, or None to wait as long as it takes; not {timeout!r}")
     if math.isnan(timeout) or timeout < 0:
         raise ValueError(f"a timeout is a number of seconds, 0 or more, or None to wait as long as it takes; not {timeout!r}")
     return _LONGEST_NS if timeout * 1e9 >= _LONGEST_NS else int(timeout * 1e9)
@@ -92,7 +134,7 @@ class Shared:
         if name is None:
             self._object = _runner.Object(self._KIND, call(contract.objects.make, make()))
         else:
-            self._object = Named(self._KIND, name)
+            self._object = Named(self._KIND, text(name, "a name"))
 
     @property
     def _handle(self) -> Any:

@@ -28,6 +28,13 @@ class Hold:
         return cls(acquired.fence) if last is None else cls(acquired.fence, word(last.how), last.who)
 
 
+def fence_of(hold: Hold | None) -> int | None:
+    """The fence of a hold, where one is given."""
+    if hold is not None and not isinstance(hold, Hold):
+        raise TypeError(f"a hold is what acquiring a lock gives; {hold!r} is {type(hold).__name__}")
+    return None if hold is None else hold.fence
+
+
 def _hold(acquired: Any) -> Hold | None:
     return None if acquired is None else Hold._of(acquired)
 
@@ -54,7 +61,7 @@ class Mutex(_host.Shared):
 
     def release(self, hold: Hold | None = None) -> None:
         """Releases this hold; without it, whatever hold this process has."""
-        _host.call(self._handle.release, hold and hold.fence)
+        _host.call(self._handle.release, fence_of(hold))
 
     def mark_consistent(self) -> None:
         """Says that what the lock protects is consistent again, after a hold that was abandoned."""
@@ -68,8 +75,8 @@ class Mutex(_host.Shared):
     def __enter__(self) -> Hold:
         return self.acquire()
 
-    def __exit__(self, *_: object) -> None:
-        self.release()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        _host.leave(self.release, error)
 
 
 class RLock(Mutex):
@@ -121,7 +128,7 @@ class RWLock(_host.Shared):
 
     def release(self, hold: Hold | None = None) -> None:
         """Ends one read, or the write."""
-        _host.call(self._handle.release, hold and hold.fence)
+        _host.call(self._handle.release, fence_of(hold))
 
     def mark_consistent(self) -> None:
         """Says that what the lock protects is consistent again, after a write that was abandoned."""
@@ -138,8 +145,10 @@ class RWLock(_host.Shared):
         hold = self.read(timeout)
         try:
             yield hold
-        finally:
-            self.release()
+        except BaseException as error:
+            _host.leave(self.release, error)
+            raise
+        self.release()
 
     @contextmanager
     def writing(self, timeout: float | None = None) -> Iterator[Hold]:
@@ -147,8 +156,10 @@ class RWLock(_host.Shared):
         hold = self.write(timeout)
         try:
             yield hold
-        finally:
-            self.release()
+        except BaseException as error:
+            _host.leave(self.release, error)
+            raise
+        self.release()
 
 
 class Semaphore(_host.Shared):
@@ -161,22 +172,28 @@ class Semaphore(_host.Shared):
     _KIND = "semaphore"
 
     def __init__(
-        self, name: str | None = None, *, permits: int = 1, anyone: bool = False, maximum: int | None = None
+        self, name: str | None = None, *, permits: int | None = None, anyone: bool = False, maximum: int | None = None
     ) -> None:
+        if name is not None and (permits is not None or anyone or maximum is not None):
+            raise ValueError("the job's semaphore is as the job says: give a name, or what one of its own is to be")
+        count = _host.unsigned(1 if permits is None else permits, "permits")
+        if maximum is not None:
+            _host.unsigned(maximum, "maximum")
         if maximum is not None and not anyone:
             raise ValueError("a maximum goes with permits that anyone may add: anyone=True")
 
         def make() -> Any:
             kinds = _host.contract.objects
             if anyone:
-                return kinds.Kind_SignalSemaphore(kinds.Signal(permits, maximum))
-            return kinds.Kind_OwnedSemaphore(permits)
+                return kinds.Kind_SignalSemaphore(kinds.Signal(count, maximum))
+            return kinds.Kind_OwnedSemaphore(count)
 
         super().__init__(name, make)
 
     def acquire(self, permits: int = 1, timeout: float | None = None) -> None:
         """Takes so many permits, all or none. Raises `TimedOut`, or `Deadlock` where permits are owned."""
         handle = self._handle
+        _host.unsigned(permits, "permits")
 
         def waited(limit: int | None) -> bool:
             handle.acquire(permits, limit)
@@ -186,11 +203,11 @@ class Semaphore(_host.Shared):
 
     def try_acquire(self, permits: int = 1) -> bool:
         """Takes so many permits if that needs no waiting."""
-        return bool(_host.call(self._handle.try_acquire, permits))
+        return bool(_host.call(self._handle.try_acquire, _host.unsigned(permits, "permits")))
 
     def release(self, permits: int = 1) -> None:
         """Gives so many permits back. Raises `OverRelease`, or `NotHeld` where permits are owned."""
-        _host.call(self._handle.release, permits)
+        _host.call(self._handle.release, _host.unsigned(permits, "permits"))
 
     @property
     def value(self) -> int:
@@ -200,8 +217,8 @@ class Semaphore(_host.Shared):
     def __enter__(self) -> None:
         self.acquire()
 
-    def __exit__(self, *_: object) -> None:
-        self.release()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        _host.leave(self.release, error)
 
 
 class Once(_host.Shared):
@@ -245,6 +262,9 @@ class MultiLock:
         contract = _host.contract.multi_lock
         mode = _host.contract.lockkeeper_runtime_types.Mode
         readers = list(reading)
+        for lock in (*locks, *readers):
+            if not isinstance(lock, (Mutex, RWLock, Semaphore)):
+                raise TypeError(f"several locks are acquired by what they are, as in MultiLock(Mutex('a')); not {lock!r}")
         parts = [
             contract.Part(lock.id, mode.PERMITS if isinstance(lock, Semaphore) else mode.EXCLUSIVE, 1) for lock in locks
         ]
@@ -270,5 +290,5 @@ class MultiLock:
     def __enter__(self) -> tuple[Hold, ...]:
         return self.acquire()
 
-    def __exit__(self, *_: object) -> None:
-        self.release()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        _host.leave(self.release, error)

@@ -24,6 +24,8 @@ class Condition(_host.Shared):
     def __init__(self, name: str | None = None, *, lock: Mutex | None = None) -> None:
         if (name is None) == (lock is None):
             raise ValueError("a condition is the job's, by its name, or one of a lock: Condition(lock=lock)")
+        if lock is not None and not isinstance(lock, Mutex):
+            raise TypeError(f"a condition is one of a Mutex or an RLock, and {lock!r} is {type(lock).__name__}")
         super().__init__(name, lambda: _host.contract.objects.Kind_Condition(lock.id if lock else ""))
         self._lock = lock
 
@@ -51,7 +53,7 @@ class Condition(_host.Shared):
 
     def notify(self, n: int = 1) -> int:
         """Wakes those who have waited longest, and answers how many. Never waits."""
-        return int(_host.call(self._handle.notify, n))
+        return int(_host.call(self._handle.notify, _host.unsigned(n, "n")))
 
     def notify_all(self) -> int:
         """Wakes everyone, and answers how many."""
@@ -70,8 +72,8 @@ class Condition(_host.Shared):
     def __enter__(self) -> Hold:
         return self._locked().acquire()
 
-    def __exit__(self, *_: object) -> None:
-        self._locked().release()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        _host.leave(self._locked().release, error)
 
 
 class Event(_host.Shared):
@@ -107,6 +109,8 @@ class Barrier(_host.Shared):
     def __init__(self, name: str | None = None, *, parties: int | None = None) -> None:
         if (name is None) == (parties is None):
             raise ValueError("a barrier is the job's, by its name, or one of so many parties: Barrier(parties=4)")
+        if parties is not None:
+            _host.unsigned(parties, "parties")
         super().__init__(name, lambda: _host.contract.objects.Kind_Barrier(parties))
 
     def wait(self, timeout: float | None = None) -> int:
@@ -150,11 +154,13 @@ class Latch(_host.Shared):
     def __init__(self, name: str | None = None, *, count: int | None = None) -> None:
         if (name is None) == (count is None):
             raise ValueError("a latch is the job's, by its name, or one that starts somewhere: Latch(count=4)")
+        if count is not None:
+            _host.unsigned(count, "count")
         super().__init__(name, lambda: _host.contract.objects.Kind_Latch(count))
 
     def count_down(self, n: int = 1) -> int:
         """Counts down, and answers what is left. Raises `OverRelease` when fewer are left."""
-        return int(_host.call(self._handle.count_down, n))
+        return int(_host.call(self._handle.count_down, _host.unsigned(n, "n")))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits for zero; False if the time was over first."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from . import _host
-from ._errors import TimedOut, word
+from ._errors import Error, TimedOut, word
 from ._host import Shared
 
 
@@ -59,8 +59,18 @@ class Outcome:
         return cls(how, None, "" if value is None else word(value) if how == "limit" else str(value))
 
 
+class ProcessFailed(Error, RuntimeError):
+    """A process that a `with` has joined did not end well; `outcome` says how it ended."""
+
+    def __init__(self, name: str, outcome: Outcome) -> None:
+        how = f"exited with {outcome.status}" if outcome.how == "exited" else f"{outcome.how} {outcome.reason}".strip()
+        super().__init__(f"the process {name!r} {how}")
+        self.outcome = outcome
+
+
 class Process:
-    """A function that runs in a process of its own: `with Process(work, args=(lock, 3)):` starts and joins it.
+    """A function that runs in a process of its own: `with Process(work, args=(lock, 3)):` starts and joins it, and raises
+    `ProcessFailed` if it did not end well.
 
     The function and its arguments are pickled, as by `multiprocessing` with its start method `spawn`; things of this package
     may be among them. `memory_bytes` and `timeout` (seconds) limit it; more than this process has is cut down to that. It
@@ -84,18 +94,23 @@ class Process:
         self._process = process(target=target, name=name, args=tuple(args), kwargs=dict(kwargs or {}))
         self._process._options = {
             "orphans": _host.contract.process.Orphans.END,
-            "memory_bytes": memory_bytes,
+            "memory_bytes": None if memory_bytes is None else _host.unsigned(memory_bytes, "memory_bytes", 2**64 - 1),
             "timeout": _host.nanoseconds(timeout),
         }
+        self._is_started = False
 
     def start(self) -> Process:
         """Starts it, once."""
+        if self._is_started:
+            raise RuntimeError("a process is started once; make another one")
         self._process.start()
+        self._is_started = True
         return self
 
     def join(self, timeout: float | None = None) -> Outcome:
-        """Waits for its end. Raises `TimedOut`, or `Deadlock` where it waits for this process."""
+        """Waits for its end. Raises `TimedOut`, or without a timeout `Deadlock` where it waits for this process."""
         _host.nanoseconds(timeout)
+        self._check_started()
         self._process.join(timeout)
         if (outcome := self.outcome) is None:
             raise TimedOut("it has not ended yet")
@@ -104,7 +119,7 @@ class Process:
     @property
     def outcome(self) -> Outcome | None:
         """How it ended; None while it runs."""
-        if self._process.exitcode is None:
+        if not self._is_started or self._process.exitcode is None:
             return None
         return Outcome._of(self._process._popen.outcome)
 
@@ -116,12 +131,17 @@ class Process:
 
     @property
     def name(self) -> str:
-        """Its name in messages."""
+        """Its name, as `multiprocessing.current_process().name` has it there."""
         return str(self._process.name)
 
     def kill(self) -> None:
         """Ends it, wherever it is. What it holds goes to the next who waits."""
+        self._check_started()
         self._process.kill()
+
+    def _check_started(self) -> None:
+        if not self._is_started:
+            raise RuntimeError("the process was not started yet: call start(), or use `with`")
 
     def __enter__(self) -> Process:
         return self.start()
@@ -129,7 +149,9 @@ class Process:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self.kill()
-        self.join()
+        outcome = self.join()
+        if kind is None and not outcome.ok:
+            raise ProcessFailed(self.name, outcome)
 
 
 class Child:
@@ -169,7 +191,9 @@ class Child:
     ) -> None:
         if kind is not None:
             self.kill()
-        self.join()
+        outcome = self.join()
+        if kind is None and not outcome.ok:
+            raise ProcessFailed(str(self.pid), outcome)
 
 
 def start_program(
@@ -193,14 +217,17 @@ def start_program(
     _host.check("lockkeeper.start_program")
     contract = _host.contract.process
     options = contract.Options(
-        args=list(args),
-        start=start,
-        env=list((os.environ if env is None else env).items()),
+        args=[_host.text(arg, "an argument") for arg in args],
+        start=_host.data(start, "what it starts with"),
+        env=[
+            (_host.text(key, "a variable"), _host.text(value, "a variable"))
+            for key, value in (os.environ if env is None else env).items()
+        ],
         grants=None,
         objects=[each.id for each in give],
-        name=name,
+        name=None if name is None else _host.text(name, "a name"),
         orphans=contract.Orphans.ADOPT if adopt else contract.Orphans.END,
-        memory_bytes=memory_bytes,
+        memory_bytes=None if memory_bytes is None else _host.unsigned(memory_bytes, "memory_bytes", 2**64 - 1),
         timeout=_host.nanoseconds(timeout),
     )
-    return Child(_host.call(contract.Child.spawn, program, options))
+    return Child(_host.call(contract.Child.spawn, _host.text(program, "a program"), options))

@@ -37,27 +37,38 @@ class Queue(_host.Shared):
     _KIND = "queue"
 
     def __init__(
-        self, name: str | None = None, *, items: int = _ITEMS, bytes: int = _BYTES, unfinished: int | None = None
+        self,
+        name: str | None = None,
+        *,
+        items: int | None = None,
+        bytes: int | None = None,
+        unfinished: int | None = None,
     ) -> None:
+        if name is not None and any(said is not None for said in (items, bytes, unfinished)):
+            raise ValueError("the job's queue is as the job says: give a name, or what one of its own is to be")
+        room = _host.unsigned(_ITEMS if items is None else items, "items")
+        size = _host.unsigned(_BYTES if bytes is None else bytes, "bytes", 2**64 - 1)
+        if unfinished is not None:
+            _host.unsigned(unfinished, "unfinished")
+
         def make() -> Any:
             kinds = _host.contract.objects
-            return kinds.Kind_Queue(kinds.Room(items, bytes, unfinished))
+            return kinds.Kind_Queue(kinds.Room(room, size, unfinished))
 
         super().__init__(name, make)
 
     def put(self, item: bytes | str, timeout: float | None = None) -> int:
         """Stores an item, and answers its number. Raises `Full` when the time was over, and `Closed`."""
-        handle, data = self._handle, item.encode() if isinstance(item, str) else bytes(item)
+        handle, data = self._handle, _host.data(item, "an item")
         return int(_host.wait(lambda: handle.try_put(data), lambda limit: handle.put(data, limit), timeout))
 
     def put_json(self, value: Any, timeout: float | None = None) -> int:
         """Stores a value as JSON, which programs in any language read, and which runs nothing when it is read."""
-        return self.put(json.dumps(value, ensure_ascii=False, separators=(",", ":")), timeout)
+        return self.put(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")), timeout)
 
     def try_put(self, item: bytes | str) -> int | None:
         """Stores an item if there is room."""
-        data = item.encode() if isinstance(item, str) else bytes(item)
-        number: int | None = _host.call(self._handle.try_put, data)
+        number: int | None = _host.call(self._handle.try_put, _host.data(item, "an item"))
         return number
 
     def get(self, timeout: float | None = None) -> Item:

@@ -24,12 +24,18 @@ class Value(_host.Shared):
 
     _KIND = "value"
 
-    def __init__(self, name: str | None = None, *, initial: Scalar = 0, max_bytes: int | None = None) -> None:
+    def __init__(
+        self, name: str | None = None, *, initial: Scalar | None = None, max_bytes: int | None = None
+    ) -> None:
+        if name is not None and (initial is not None or max_bytes is not None):
+            raise ValueError("the job's value is as the job says: give a name, or what one of its own is to be")
+        most = _host.unsigned(max_bytes or 0, "max_bytes")
+
         def make() -> Any:
-            kinds = _host.contract.objects
-            if isinstance(initial, bytes):
-                return kinds.Kind_Bytes(kinds.SomeBytes(initial, max(len(initial), max_bytes or 0)))
-            return kinds.Kind_Value(_scalar("Float" if isinstance(initial, float) else "Signed", initial))
+            kinds, first = _host.contract.objects, 0 if initial is None else initial
+            if isinstance(first, (bytes, bytearray, memoryview)):
+                return kinds.Kind_Bytes(kinds.SomeBytes(bytes(first), max(len(first), most)))
+            return kinds.Kind_Value(_scalar("Float" if isinstance(first, float) else "Signed", first))
 
         super().__init__(name, make)
         self._case = type(self._handle.get()).__name__.removeprefix("Scalar_")
@@ -54,7 +60,8 @@ class Value(_host.Shared):
 
 def _scalar(case: str, item: Scalar) -> Any:
     _fits(case, item)
-    return getattr(_host.contract.value, f"Scalar_{case}")(float(item) if case == "Float" else item)
+    fits: Any = float(item) if case == "Float" else bytes(item) if case == "Bytes" else item  # type: ignore[arg-type]
+    return getattr(_host.contract.value, f"Scalar_{case}")(fits)
 
 
 def _fits(case: str, item: Scalar) -> None:
@@ -75,15 +82,18 @@ class Array(_host.Shared):
 
     _KIND = "array"
 
-    def __init__(self, name: str | None = None, *, length: int | None = None, type: Type = "i64") -> None:
-        if (name is None) == (length is None):
-            raise ValueError("an array is the job's, by its name, or a row of zeros: Array(length=10)")
-        if type not in _CASES:
+    def __init__(self, name: str | None = None, *, length: int | None = None, type: Type | None = None) -> None:
+        if (name is None) == (length is None) or (name is not None and type is not None):
+            raise ValueError("an array is the job's, by its name, or a row of zeros: Array(length=10, type='f64')")
+        of = "i64" if type is None else type
+        if of not in _CASES:
             raise ValueError(f"an array is of {', '.join(_CASES)}; not of {type!r}")
+        if length is not None:
+            _host.unsigned(length, "length")
 
         def make() -> Any:
             kinds = _host.contract.objects
-            return kinds.Kind_Array(kinds.Zeros(getattr(kinds.Element, _ELEMENTS[type]), length))
+            return kinds.Kind_Array(kinds.Zeros(getattr(kinds.Element, _ELEMENTS[of]), length))
 
         super().__init__(name, make)
         self._case = _case_of(_host.call(self._handle.get, 0, 0))
@@ -93,19 +103,21 @@ class Array(_host.Shared):
 
     def get(self, start: int = 0, count: int | None = None) -> Any:
         """So many elements, as they are at one moment: a list of numbers, or bytes."""
-        return _host.call(self._handle.get, start, len(self) - start if count is None else count).value
+        first = _host.unsigned(start, "start")
+        many = max(0, len(self) - first) if count is None else _host.unsigned(count, "count")
+        return _host.call(self._handle.get, first, many).value
 
     def set(self, start: int, to: Sequence[int] | Sequence[float] | bytes) -> None:
         """Sets elements from an index on, in one step."""
-        _host.call(self._handle.set, start, self._scalars(to))
+        _host.call(self._handle.set, _host.unsigned(start, "start"), self._scalars(to))
 
     def add(self, start: int, deltas: Sequence[int] | Sequence[float]) -> None:
         """Adds to elements from an index on, in one step: to all, or, where one sum does not fit, to none."""
-        _host.call(self._handle.add, start, self._scalars(deltas))
+        _host.call(self._handle.add, _host.unsigned(start, "start"), self._scalars(deltas))
 
     def _scalars(self, items: Iterable[Any]) -> Any:
         if self._case == "Bytes":
-            return _host.contract.value.Scalars_Bytes(bytes(items))
+            return _host.contract.value.Scalars_Bytes(_host.data(items, "what is set"))
         row = list(items)
         for item in row:
             _fits(self._case, item)
@@ -126,7 +138,8 @@ class Array(_host.Shared):
     def __setitem__(self, index: int, item: int | float) -> None:
         if isinstance(index, slice):
             raise TypeError("several elements are set in one step by set(start, items)")
-        self.set(self._place(index), [item])
+        place = self._place(index)
+        self.set(place, bytes([int(item)]) if self._case == "Bytes" else [item])
 
     def _place(self, index: int) -> int:
         place = index + len(self) if index < 0 else index

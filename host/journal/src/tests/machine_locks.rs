@@ -272,3 +272,28 @@ fn who_waits_is_seen_until_it_does_not_any_more() {
     drop(one);
     assert_eq!(waiting(&path).unwrap(), [0; 0]);
 }
+
+#[test]
+fn what_somebody_else_writes_into_a_lock_file_is_left_as_it_is() {
+    let Place { dir: _dir, path } = place();
+    let mut lock = open(&path);
+    for theirs in ["a row\n".to_owned(), format!("{}a row\n", "lockkeeper-machine-lock 1\n")] {
+        fs::write(&path, "").unwrap();
+        take(&mut lock);
+        let ours = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{ours}{theirs}")).unwrap();
+        lock.let_go(7, Left::Clean);
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{ours}{theirs}"));
+        fs::write(&path, "").unwrap();
+        take(&mut lock);
+        fs::write(&path, &theirs).unwrap();
+        lock.let_go(8, Left::Clean);
+        assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
+    }
+    // Emptied by who opened it to wait: nothing is lost.
+    fs::write(&path, "").unwrap();
+    take(&mut lock);
+    fs::write(&path, "").unwrap();
+    lock.let_go(9, Left::Clean);
+    assert_eq!(note(&path).state, State::Free);
+}

@@ -64,7 +64,8 @@ pub(super) struct Lock {
     /// Go on where a lock may not keep others out: NFS, CIFS and FUSE are refused otherwise
     #[arg(long)]
     allow_remote: bool,
-    /// The lock file; it is made if it is missing, and never removed
+    /// The lock file; it is made if it is missing, and never removed. Nothing is written into one that is not a lock file of
+    /// lockkeeper's already, but with --fence-env into an empty one. No directory, and no link
     file: PathBuf,
     /// The command, and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND")]
@@ -100,13 +101,17 @@ impl Lock {
     fn run(&self) -> Result<u8, Refused> {
         let mode = if self.shared { Mode::Shared } else { Mode::Exclusive };
         let remote = if self.allow_remote { Remote::Allowed } else { Remote::Refused };
-        let mut lock =
-            taking::open(&self.file, remote, &environment::command_line()).map_err(|error| refused(&error))?;
+        let mut lock = taking::open(&self.file, remote, &environment::command_line(), self.fence_env.is_some())
+            .map_err(|error| refused(&error))?;
         if self.fence_env.is_some() && !lock.has_fences() {
             let file = self.file.display();
             let why =
                 format!("--fence-env: {file} has something in it that is no lock, so no fence; name a file of its own");
             return Err(Refused { exit_code: EXIT_DATA, why });
+        }
+        if self.command[0] == "-c" {
+            let why = "-c: give the command itself, or a shell: lockkeeper lock FILE -- sh -c 'COMMAND'".to_owned();
+            return Err(Refused { exit_code: EXIT_USAGE, why });
         }
         let begun = Instant::now();
         let timeout = if self.nonblock { Some(Duration::ZERO) } else { self.timeout };

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lockkeeper::lock_file::{LockFile, Remote, Tried};
-use lockkeeper::machine_lock::{Left, MachineLock, MachineLockError};
+use lockkeeper::machine_lock::{self, Left, MachineLock, MachineLockError};
 use lockkeeper::os_lock::Mode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -48,13 +48,24 @@ struct Ours {
 /// A file in which nothing is written.
 struct Plain(LockFile);
 
-/// Opens the file; one with something else in it is locked all the same, and left as it is.
-pub(super) fn open(path: &Path, remote: Remote, run: &str) -> Result<Box<dyn Lock>, MachineLockError> {
-    match MachineLock::open(path, remote, run, 0) {
-        Ok(lock) => Ok(Box::new(Ours { lock, fence: 0 })),
-        Err(MachineLockError::Foreign { .. }) => Ok(Box::new(Plain(LockFile::open(path, remote)?))),
-        Err(error) => Err(error),
+/// Opens the file. Only one that is a lock file already, or is to have fences, is written to: any other may be one
+/// that the command itself writes, as one may with flock(1).
+pub(super) fn open(
+    path: &Path,
+    remote: Remote,
+    run: &str,
+    wants_fence: bool,
+) -> Result<Box<dyn Lock>, MachineLockError> {
+    let is_ours = match machine_lock::read_note(path) {
+        Ok(Some(_)) => true,
+        Ok(None) => wants_fence,
+        Err(MachineLockError::Foreign { .. }) => false,
+        Err(error) => return Err(error),
+    };
+    if is_ours {
+        return Ok(Box::new(Ours { lock: MachineLock::open(path, remote, run, 0)?, fence: 0 }));
     }
+    Ok(Box::new(Plain(LockFile::open(path, remote)?)))
 }
 
 impl Lock for Ours {

@@ -9,6 +9,7 @@ use lockkeeper::os_lock::OsLock;
 
 use super::super::output::complain;
 use super::pip::Environment;
+use super::runner::private_home;
 
 /// What the runner can import: wheels of pure Python, for the version that it has.
 const PURE: &[&str] = &[
@@ -27,12 +28,11 @@ const FILES_MAX: usize = 64;
 /// The directory with the packages, installed if they are not in the cache yet.
 pub(super) fn installed(cache: &Path, file: &Path) -> anyhow::Result<PathBuf> {
     let file = fs::canonicalize(file).with_context(|| format!("--requirements {} cannot be found", file.display()))?;
-    let home = std::path::absolute(cache).context("the current directory cannot be found")?.join("python");
+    let home = private_home(cache)?;
     let packages = home.join(format!("packages-{}", key(&file)?));
     if packages.exists() {
         return Ok(packages);
     }
-    fs::create_dir_all(&home).with_context(|| format!("the cache directory {} cannot be used", home.display()))?;
     // Two commands at a time install once: the second one waits, and finds it.
     let _alone = OsLock::exclusive(&home.join("installing.lock"), "installing Python packages")
         .context("nobody can install Python packages")?;
@@ -73,8 +73,11 @@ fn key(file: &Path) -> anyhow::Result<String> {
 fn included(line: &str) -> Option<&str> {
     let line = line.trim();
     let rest = ["--requirement", "--constraint", "-r", "-c"].iter().find_map(|flag| line.strip_prefix(flag))?;
-    let name = rest.trim_start_matches([' ', '=']).trim();
-    (!name.is_empty()).then_some(name)
+    let name = rest.trim_start_matches([' ', '=']);
+    // A comment begins behind a space.
+    let name = name.split(" #").next().unwrap_or_default().trim();
+    // pip fetches what is elsewhere, and fills in what the environment has.
+    (!name.is_empty() && !name.contains("://") && !name.contains("${")).then_some(name.trim_matches('"'))
 }
 
 fn install(home: &Path, file: &Path, packages: &Path) -> anyhow::Result<()> {
@@ -110,7 +113,7 @@ mod tests {
     fn the_text_of_what_a_file_includes_is_part_of_its_key() {
         let dir = tempfile::tempdir().expect("a directory");
         let (file, other) = (dir.path().join("requirements.txt"), dir.path().join("other.txt"));
-        fs::write(&file, "a==1\n-r other.txt\n").expect("a file");
+        fs::write(&file, "a==1\n-r other.txt  # others\n-r https://example.org/x.txt\n").expect("a file");
         fs::write(&other, "--constraint=requirements.txt\nb==1\n").expect("a file");
         let before = key(&file).expect("it is right");
         assert_eq!(key(&file).expect("it is right"), before);

@@ -1,10 +1,11 @@
 //! The runner itself: a component with CPython in it, built the first time that it is needed, and kept.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use lockkeeper::os_lock::OsLock;
 
 use super::super::output::complain;
@@ -24,11 +25,12 @@ const WORLD: &str = "lockkeeper:python/runner@0.1.0";
 pub(super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
     let component = component(cache)?;
     if component.exists() {
+        // Whoever else could write there could have put it there.
+        private_home(cache)?;
         return Ok(component);
     }
     let kept = component.parent().context("a file lies in a directory")?;
-    let home = kept.parent().context("a directory lies in another")?;
-    fs::create_dir_all(home).with_context(|| format!("the cache directory {} cannot be used", home.display()))?;
+    let home = &private_home(cache)?;
     // Two commands at a time build one: the second one waits, and finds it.
     let lock = home.join("building.lock");
     let _alone =
@@ -37,6 +39,22 @@ pub(super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
         build(home, kept)?;
     }
     Ok(component)
+}
+
+/// The directory of what Python programs run on, which is this user's alone: what lies there is run with what they are granted.
+pub(super) fn private_home(cache: &Path) -> anyhow::Result<PathBuf> {
+    // What builds there runs elsewhere.
+    let home = std::path::absolute(cache).context("the current directory cannot be found")?.join("python");
+    let unusable = || format!("the cache directory {} cannot be used", home.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(&home).with_context(unusable)?;
+    let found = fs::symlink_metadata(&home).with_context(unusable)?;
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+        bail!("{} is not a directory of this user's own; name another one with --cache-dir", home.display());
+    }
+    if found.permissions().mode() & 0o022 != 0 {
+        bail!("others can write to {}, and what lies there is run; remove it, and it is made anew", home.display());
+    }
+    Ok(home)
 }
 
 /// Where it is once it is built.

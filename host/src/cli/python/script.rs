@@ -7,6 +7,9 @@ use anyhow::{Context, bail};
 use lockkeeper::{Access, DirGrant, ProcessSpec};
 use tempfile::TempDir;
 
+use super::super::environment;
+use super::super::output::complain;
+
 /// A program that is run, and what it sees beside what it is granted.
 pub(super) struct Script {
     /// As it was typed.
@@ -28,7 +31,21 @@ impl Script {
             bail!("{} is no file; name the .py file of the program", script.display());
         }
         let dir = absolute.parent().context("a file lies in a directory")?.to_owned();
+        if environment::home().is_some_and(|home| home.starts_with(&dir)) || dir == std::env::temp_dir() {
+            complain(format_args!(
+                "python: {} can read all of {}, where it lies; put it into a directory of its own",
+                script.display(),
+                dir.display()
+            ));
+        }
         let python_path = python_path.iter().map(|path| {
+            // The interpreter is given all of them as one text.
+            if path.as_os_str().as_encoded_bytes().contains(&b':') {
+                bail!(
+                    "--python-path {}: a directory with `:` in its name cannot be named there; rename it",
+                    path.display()
+                );
+            }
             fs::canonicalize(path).with_context(|| format!("--python-path {} cannot be found", path.display()))
         });
         Ok(Self {
@@ -60,6 +77,22 @@ impl Script {
             }
         }
         let is_granted = |spec: &ProcessSpec, path: &Path| spec.dirs.iter().any(|dir| path.starts_with(&dir.guest));
+        for own in [&self.dir].into_iter().chain(&self.python_path) {
+            // What stands there under that name is to be what the program means by it.
+            let hides = |dir: &&DirGrant| {
+                own.strip_prefix(&dir.guest)
+                    .is_ok_and(|rest| fs::canonicalize(dir.host.join(rest)).ok().as_ref() != Some(own))
+            };
+            if let Some(dir) = spec.dirs.iter().find(hides) {
+                bail!(
+                    "--dir {}::{}: a Python program sees its own directory by the path that it has here, {}, which this grant would \
+                     hide; give the grant another name",
+                    dir.host.display(),
+                    dir.guest,
+                    own.display()
+                );
+            }
+        }
         for dir in [&self.dir].into_iter().chain(&self.python_path) {
             if !is_granted(spec, dir) {
                 spec.dirs.push(DirGrant { host: dir.clone(), guest: text(dir)?, access: Access::ReadOnly });

@@ -71,7 +71,10 @@ def main():
     print(lk.Process(dies, (lock,)).start().join())
     with lock as hold:
         print(hold.abandoned)
-        refused(lk.Process(adds, (lock, value, 1)).start().join, 0.01)
+    spinner = lk.Process(spins).start()
+    refused(spinner.join, 0.01)
+    spinner.kill()
+    print(spinner.join())
     print(lk.Process(spins, timeout=0.05).start().join())
 
     # Readers and a writer.
@@ -142,11 +145,54 @@ def main():
     print(text.set(b"abcd"), text.get())
     refused(text.set, b"abcde")
     refused(lk.Value(initial=2**63 - 1).add, 1)
-    for wrong in [lambda: counter.set(1.5), lambda: counter.set(2**64), lambda: lk.Mutex().acquire(-1)]:
+    # What would end the process in the middle of a call is an exception before it.
+    for wrong in [
+        lambda: counter.set(1.5),
+        lambda: counter.set(2**64),
+        lambda: lk.Value("counter", initial=1),
+        lambda: lk.Mutex(5),
+        lambda: lk.Mutex().acquire(-1),
+        lambda: lk.Mutex().acquire("1"),
+        lambda: lk.Mutex().release(3),
+        lambda: lk.Semaphore(permits=-1),
+        lambda: lk.Semaphore(permits="4"),
+        lambda: lk.Semaphore(permits=2).acquire(2**32),
+        lambda: lk.MultiLock("a"),
+        lambda: lk.Condition(lock=5),
+        lambda: condition.notify(-1),
+        lambda: lk.Barrier(parties=-1),
+        lambda: lk.Latch(count=2).count_down(-1),
+        lambda: lk.Array(length=-1),
+        lambda: lk.Array(length=3).get(-1),
+        lambda: lk.Array(length=3, type="byte").set(0, 3),
+        lambda: lk.Queue(items=-1),
+        lambda: lk.Queue().put(5),
+        lambda: lk.Queue().put_json(float("nan")),
+        lambda: lk.AppendFile("log").append([65]),
+        lambda: lk.AppendFile("log").append(b"1", durability="SYNCED"),
+        lambda: lk.AppendFile("log").append(b"1", id=4),
+        lambda: lk.AppendFile("rows").append_row("abc"),
+        lambda: lk.Process(spins, memory_bytes=-5),
+        lambda: lk.Process(spins).join(),
+        lambda: lk.start_program("worker", [1]),
+    ]:
         try:
             wrong()
-        except (TypeError, ValueError, OverflowError) as error:
-            print(type(error).__name__, "-", error)
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            print(type(error).__name__, "-", str(error).split("; not <")[0])
+
+    # An error of the body is not hidden by one of the end.
+    try:
+        with named:
+            named.release()
+            raise KeyError("mine")
+    except KeyError as error:
+        print(error, error.__notes__)
+    try:
+        with lk.Process(dies, (lk.Mutex(),), name="worker"):
+            pass
+    except lk.ProcessFailed as error:
+        print(error, error.outcome.status)
 
     # Files, which need no lock, and one that needs it.
     rows, log = lk.AppendFile("rows"), lk.AppendFile("log")
