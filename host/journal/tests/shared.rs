@@ -51,7 +51,7 @@ fn a_host_appends_until_it_is_killed() {
     let acks = OpenOptions::new().create(true).append(true).open(acks(&dir, host)).unwrap();
     let row = |thread: usize, n: u64| {
         // Now and then a long one, of which a kill leaves a part.
-        let text = "x\n".repeat(if n % 101 == 0 { 40_000 } else { (n % 13) as usize });
+        let text = "x\n".repeat(if n.is_multiple_of(101) { 40_000 } else { (n % 13) as usize });
         [host.to_string(), thread.to_string(), n.to_string(), text]
     };
     thread::scope(|scope| {

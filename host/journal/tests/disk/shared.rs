@@ -303,7 +303,7 @@ fn one_that_dies_at_any_operation_loses_nothing_and_the_other_goes_on() {
                 if pair.host(who).lives() {
                     break;
                 }
-                assert_eq!(pair.errors.iter().filter(|error| !error.contains("the host is dead")).next(), None);
+                assert_eq!(pair.errors.iter().find(|error| !error.contains("the host is dead")), None);
                 pair.audit();
                 died += 1;
                 torn += usize::from(pair.machine.read(TORN).is_some());
@@ -507,7 +507,8 @@ fn a_file_can_be_checked_while_hosts_share_it() {
 
 #[test]
 fn what_an_outsider_does_to_the_file_is_found_out_with_the_next_turn() {
-    let changes: [(fn(&Machine), Change); 3] = [
+    type Outsider = fn(&Machine);
+    let changes: [(Outsider, Change); 3] = [
         (|machine| machine.truncate(OUT, 3), Change::Truncated { expected: 0, found: 3 }),
         (|machine| machine.unlink(OUT), Change::Unlinked),
         (|machine| machine.rename(OUT, "/data/elsewhere"), Change::Renamed),
