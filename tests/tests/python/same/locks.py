@@ -1,3 +1,4 @@
+import errno
 import multiprocessing as mp, threading
 def child(lock, q):
     q.put(lock.acquire(False)); q.put(lock.acquire(True, 0.1)); q.put(lock.acquire(timeout=0.05))
@@ -14,6 +15,6 @@ if __name__ == '__main__':
     try: s.release()
     except ValueError as e: print(e)
     try: mp.Semaphore(-1)
-    except OSError as e: print(e)
+    except OSError as e: print(errno.errorcode[e.errno], e.strerror)
     r = mp.RLock(); print(r.acquire(), r.acquire()); r.release(); r.release()
     print(lock, mp.current_process().name)
