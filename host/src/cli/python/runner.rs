@@ -115,9 +115,6 @@ fn build(home: &Path, kept: &Path) -> anyhow::Result<()> {
     permissions.set_readonly(true);
     fs::set_permissions(&made, permissions)?;
     fs::rename(work.path().join("made"), kept).context("the Python runner cannot be put into the cache")?;
-    complain(format_args!(
-        "python: the runner is built ({:.0} s); it starts in milliseconds from now on",
-        begun.elapsed().as_secs_f64()
-    ));
+    complain(format_args!("python: the runner is built ({:.0} s), and kept", begun.elapsed().as_secs_f64()));
     Ok(())
 }
