@@ -71,6 +71,7 @@ mod job;
 pub mod manifest;
 mod name;
 pub mod observe;
+mod private_dir;
 mod process;
 mod program;
 mod runtime;
@@ -102,6 +103,7 @@ pub use lockkeeper_locks::{
 };
 pub use name::{NAME_BYTES_MAX, Name, NameError};
 pub use observe::Outcome;
+pub use private_dir::make_private_dir;
 pub use process::{
     Access, Clocks, Commit, CommitOrder, CommitTurn, DirGrant, Exit, InputContent, InputError, Limits, LineSink,
     NamedSink, Placement, Process, ProcessSpec, ProcessState, Random, StandardStream, Stdio, Stream, StreamFileError,

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use anyhow::Context;
 use clap::Args;
-use lockkeeper::machine_lock::{self, Left, MachineLockError, Presence, State};
+use lockkeeper::machine_lock::{self, Left, Presence, State};
 use lockkeeper::os_lock::Mode;
 use serde::Serialize;
 
@@ -98,31 +98,24 @@ impl Locks {
 
 /// What is to be said of a file; nothing if it is no lock of ours, and nobody has it locked.
 fn look(path: &Path) -> anyhow::Result<Option<Seen>> {
-    let note = match machine_lock::read_note(path) {
-        Ok(note) => note,
-        Err(MachineLockError::Foreign { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let outsiders = Outsiders::of(path);
-    if note.is_none() && outsiders.flocks.is_empty() {
+    let outsiders = Outsiders::of(path)?;
+    if outsiders.note.is_none() && outsiders.flocks.is_empty() {
         return Ok(None);
     }
     let stranger = |pid| Process { pid, host: None, run: command_of(pid), stopped: false, gone: false };
     let others: Vec<_> = outsiders.strangers().map(|flock| stranger(flock.pid)).collect();
     let blocked = outsiders.flocks.iter().filter(|flock| flock.waits).map(|flock| flock.pid);
     let waiting = blocked.chain(machine_lock::waiting(path)?).map(stranger).collect();
-    let holder = outsiders.note.as_ref().map(|note| (note, note.holder.presence()));
-    let gone = |presence| presence == Presence::Gone;
-    let state = match holder {
-        Some((note, presence)) if note.state == State::Held && gone(presence) && !outsiders.is_locked() => {
-            "left by a host that died"
-        }
-        Some((note, _)) if note.state == State::Held => "held",
-        _ if outsiders.flocks.iter().any(|flock| !flock.waits && flock.mode == Mode::Shared) => "shared",
-        _ if outsiders.is_locked() => "held",
-        _ => "free",
+    let holder = outsiders.holder().map(|note| (note, note.holder.presence()));
+    let mode = outsiders.locked().next().map(|flock| flock.mode);
+    let state = match (holder, mode) {
+        (Some((note, Presence::Gone)), None) if note.state == State::Held => "left by a host that died",
+        (Some((note, _)), _) if note.state == State::Held => "held",
+        (_, Some(Mode::Shared)) => "shared",
+        (_, Some(Mode::Exclusive)) => "held",
+        (_, None) => "free",
     };
-    let left = note.as_ref().and_then(|note| match &note.left {
+    let left = outsiders.note.as_ref().and_then(|note| match &note.left {
         Left::Clean => None,
         Left::Abandoned(how) => Some(how.clone()),
         Left::Ruined => Some("not-recoverable".to_owned()),
@@ -130,7 +123,7 @@ fn look(path: &Path) -> anyhow::Result<Option<Seen>> {
     Ok(Some(Seen {
         lock: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         state,
-        held_seconds: outsiders.since.filter(|_| matches!(state, "held" | "shared")).map(|since| since.as_secs_f64()),
+        held_seconds: outsiders.since().filter(|_| matches!(state, "held" | "shared")).map(|since| since.as_secs_f64()),
         holder: holder.map(|(note, presence)| Process {
             pid: note.holder.pid,
             host: Some(note.holder.host.clone()),
@@ -141,7 +134,7 @@ fn look(path: &Path) -> anyhow::Result<Option<Seen>> {
         others,
         waiting,
         left,
-        next_fence: note.map(|note| note.next),
+        next_fence: outsiders.note.as_ref().map(|note| note.next),
     }))
 }
 
@@ -156,16 +149,9 @@ fn table(seen: &[Seen]) -> String {
         let held = held_seconds.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default();
         let mut who = holder.iter().chain(others).map(|process| ("", process)).collect::<Vec<_>>();
         who.extend(waiting.iter().map(|process| ("waits: ", process)));
-        let mut cells = [lock.clone(), state, held];
-        if who.is_empty() {
-            let [lock, state, held] = cells;
-            rows.push([lock, state, held, String::new()]);
-            continue;
-        }
-        for (role, process) in who {
-            let [lock, state, held] = std::mem::take(&mut cells);
-            rows.push([lock, state, held, format!("{role}{}", words(process))]);
-        }
+        let mut who = who.into_iter().map(|(role, process)| format!("{role}{}", words(process)));
+        rows.push([lock.clone(), state, held, who.next().unwrap_or_default()]);
+        rows.extend(who.map(|more| [String::new(), String::new(), String::new(), more]));
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let (lock, state, held) = (width(0), width(1), width(2));

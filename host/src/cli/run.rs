@@ -80,9 +80,7 @@ impl Run {
             None | Some(PlacementOption::Home) => Placement::Home,
             Some(PlacementOption::Spread) => Placement::Spread,
         };
-        if self.host.runs_python {
-            job.limits = python::job_limits();
-        }
+        job.limits = python::job_limits(self.host.runs_python);
         let session =
             Session::start(&self.host, self.grants.lock_limits(), Tags::Shown, count as usize, count as usize)?;
         job.programs = session.load_all(programs)?;

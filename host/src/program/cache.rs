@@ -7,10 +7,9 @@
 //! The code is mapped and not read, so that only what a program runs comes into memory, and its data is shared by all who run
 //! it. It is read once in each boot, to compare it with its seal; from then on its [stamp](Stamp) says that it is the same.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -19,6 +18,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::stamp::Stamp;
+use crate::private_dir::make_private_dir;
 
 /// Changes when this host treats the same bytes in another way (such as another adapter for core modules).
 const CACHE_VERSION: &[u8] = b"lockkeeper 4";
@@ -58,19 +58,10 @@ impl Hasher for Digest {
 }
 
 impl Cache {
-    /// Opens the directory of compiled programs below `dir`, and makes it where it is missing. One that others could ever
-    /// write to may hold their code, so it is refused and not mended.
+    /// Opens the directory of compiled programs below `dir`, and makes it where it is missing.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let dir = dir.join(COMPILED);
-        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        let found = fs::symlink_metadata(&dir)?;
-        let refuse = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-        if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
-            return refuse(format!("`{COMPILED}` in it is not a directory of this user's own"));
-        }
-        if found.permissions().mode() & 0o077 != 0 {
-            return refuse(format!("`{COMPILED}` in it is open to other users; remove it, and it is made anew"));
-        }
+        make_private_dir(&dir)?;
         Ok(Self { dir })
     }
 
@@ -171,6 +162,8 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
 
-from ._errors import Error, NeedsHost, told
+from ._errors import Error, NeedsHost, TimedOut, told
 
 #: What only the runner of Python programs has: its own way to the host, its threads, and the contract's interfaces.
 _runner: Any = None
@@ -109,6 +109,19 @@ def wait(tried: Callable[[], Any], waited: Callable[[int | None], Any], timeout:
         left = None if limit is None else max(0, limit - (time.monotonic_ns() - began))
         if left == 0 or not _threads.run_one():
             return call(waited, left)
+
+
+def ended(tried: Callable[[], Any], end: Callable[[int | None], Any], timeout: float | None) -> bool:
+    """Where its end is all that a wait gives, a time that is over is an answer."""
+
+    def waited(limit: int | None) -> bool:
+        end(limit)
+        return True
+
+    try:
+        return bool(wait(tried, waited, timeout))
+    except TimedOut:
+        return False
 
 
 class Named:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,24 @@ def _hold(acquired: Any) -> Hold | None:
     return None if acquired is None else Hold._of(acquired)
 
 
-class Mutex(_host.Shared):
+class _Lock(_host.Shared):
+    """What every lock can do that has fences."""
+
+    def release(self, hold: Hold | None = None) -> None:
+        """Releases this hold; without it, whatever hold this process has."""
+        _host.call(self._handle.release, fence_of(hold))
+
+    def mark_consistent(self) -> None:
+        """Says that what the lock protects is consistent again, after a hold that was abandoned."""
+        _host.call(self._handle.mark_consistent)
+
+    @property
+    def locked(self) -> bool:
+        """Whether anybody holds it at this moment."""
+        return bool(self._handle.locked())
+
+
+class Mutex(_Lock):
     """A lock with one owner at a time, which is a process. `with lock as hold:` acquires and releases it.
 
     It ends with the process that holds it. Acquiring it twice in one process is a `Deadlock`, as `RLock` is for that.
@@ -59,19 +76,6 @@ class Mutex(_host.Shared):
         """Acquires the lock if that needs no waiting."""
         return _hold(_host.call(self._handle.try_acquire))
 
-    def release(self, hold: Hold | None = None) -> None:
-        """Releases this hold; without it, whatever hold this process has."""
-        _host.call(self._handle.release, fence_of(hold))
-
-    def mark_consistent(self) -> None:
-        """Says that what the lock protects is consistent again, after a hold that was abandoned."""
-        _host.call(self._handle.mark_consistent)
-
-    @property
-    def locked(self) -> bool:
-        """Whether anybody holds it at this moment."""
-        return bool(self._handle.locked())
-
     def __enter__(self) -> Hold:
         return self.acquire()
 
@@ -88,7 +92,7 @@ class RLock(Mutex):
         _host.Shared.__init__(self, name, lambda: _host.contract.objects.Kind_Rlock())
 
 
-class RWLock(_host.Shared):
+class RWLock(_Lock):
     """A lock that many hold to read, or one to write: `with lock.reading():`, `with lock.writing() as hold:`.
 
     A writer that waits lets no new readers in.
@@ -126,34 +130,17 @@ class RWLock(_host.Shared):
         """From writer to reader, with nobody in between."""
         return Hold._of(_host.call(self._handle.downgrade))
 
-    def release(self, hold: Hold | None = None) -> None:
-        """Ends one read, or the write."""
-        _host.call(self._handle.release, fence_of(hold))
-
-    def mark_consistent(self) -> None:
-        """Says that what the lock protects is consistent again, after a write that was abandoned."""
-        _host.call(self._handle.mark_consistent)
-
-    @property
-    def locked(self) -> bool:
-        """Whether anybody reads or writes at this moment."""
-        return bool(self._handle.locked())
-
-    @contextmanager
-    def reading(self, timeout: float | None = None) -> Iterator[Hold]:
+    def reading(self, timeout: float | None = None) -> AbstractContextManager[Hold]:
         """Holds the lock to read, for a `with`."""
-        hold = self.read(timeout)
-        try:
-            yield hold
-        except BaseException as error:
-            _host.leave(self.release, error)
-            raise
-        self.release()
+        return self._held(self.read, timeout)
+
+    def writing(self, timeout: float | None = None) -> AbstractContextManager[Hold]:
+        """Holds the lock to write, for a `with`."""
+        return self._held(self.write, timeout)
 
     @contextmanager
-    def writing(self, timeout: float | None = None) -> Iterator[Hold]:
-        """Holds the lock to write, for a `with`."""
-        hold = self.write(timeout)
+    def _held(self, acquire: Callable[[float | None], Hold], timeout: float | None) -> Iterator[Hold]:
+        hold = acquire(timeout)
         try:
             yield hold
         except BaseException as error:

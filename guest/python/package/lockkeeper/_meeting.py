@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from . import _host
-from ._errors import TimedOut, word
+from ._errors import word
 from ._locks import Hold, Mutex
 
 _Found = TypeVar("_Found")
@@ -98,7 +98,7 @@ class Event(_host.Shared):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the flag is set; False if the time was over first."""
-        return _waited(lambda: True if self.is_set() else None, self._handle.wait, timeout)
+        return _host.ended(lambda: True if self.is_set() else None, self._handle.wait, timeout)
 
 
 class Barrier(_host.Shared):
@@ -164,22 +164,9 @@ class Latch(_host.Shared):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits for zero; False if the time was over first."""
-        return _waited(lambda: True if self.remaining == 0 else None, self._handle.wait, timeout)
+        return _host.ended(lambda: True if self.remaining == 0 else None, self._handle.wait, timeout)
 
     @property
     def remaining(self) -> int:
         """What is left at this moment."""
         return int(self._handle.remaining())
-
-
-def _waited(tried: Callable[[], Any], wait: Callable[[int | None], Any], timeout: float | None) -> bool:
-    """Where its end is all that a wait gives, a time that is over is an answer."""
-
-    def waited(limit: int | None) -> bool:
-        wait(limit)
-        return True
-
-    try:
-        return bool(_host.wait(tried, waited, timeout))
-    except TimedOut:
-        return False

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _host
-from ._errors import TimedOut
 
 _ITEMS = 2**31 - 1
 _BYTES = 16 << 20
@@ -87,15 +86,7 @@ class Queue(_host.Shared):
 
     def join(self, timeout: float | None = None) -> bool:
         """Waits until every item that was put is finished; False if the time was over first."""
-
-        def waited(limit: int | None) -> bool:
-            self._handle.join(limit)
-            return True
-
-        try:
-            return bool(_host.wait(lambda: True if self.unfinished == 0 else None, waited, timeout))
-        except TimedOut:
-            return False
+        return _host.ended(lambda: True if self.unfinished == 0 else None, self._handle.join, timeout)
 
     def close(self) -> None:
         """Nothing more can be put; who waits to get is told once nothing is left."""

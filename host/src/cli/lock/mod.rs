@@ -16,8 +16,8 @@ use lockkeeper::machine_lock::{Left, MachineLockError};
 use lockkeeper::os_lock::{Mode, OsLockError};
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use super::environment;
 use super::output::complain;
+use super::{EXIT_CANNOT_CREATE, environment};
 pub(super) use outsiders::{Outsiders, command_of};
 use taking::{Taking, Took};
 
@@ -31,8 +31,6 @@ const EXIT_NO_INPUT: u8 = 66;
 const EXIT_UNAVAILABLE: u8 = 69;
 /// The system has no more of something (EX_OSERR).
 const EXIT_SYSTEM: u8 = 71;
-/// The lock file cannot be made (EX_CANTCREAT).
-const EXIT_CANNOT_CREATE: u8 = 73;
 /// Added to the number of the signal that has ended the command.
 const EXIT_SIGNALLED: u8 = 128;
 
@@ -119,15 +117,11 @@ impl Lock {
         let took = match taking::take(lock.as_mut(), mode, timeout, &mut tell).map_err(|error| refused(&error))? {
             Some(took) => took,
             None => {
-                if self.verbose {
-                    self.tell(&Taking::GaveUp { file: &self.file, after: begun.elapsed() });
-                }
+                self.tell(&Taking::GaveUp { file: &self.file, after: begun.elapsed() });
                 return Ok(self.conflict_exit_code);
             }
         };
-        if self.verbose {
-            self.tell(&Taking::Took { file: &self.file, after: begun.elapsed(), took: &took });
-        }
+        self.tell(&Taking::Took { file: &self.file, after: begun.elapsed(), took: &took });
         let ended = self.command(lock.as_mut(), &took);
         let left = match &ended {
             // What the lock protects may be half-written.

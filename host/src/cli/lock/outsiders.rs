@@ -6,50 +6,59 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use lockkeeper::flocks::{self, Flock};
-use lockkeeper::machine_lock::{self, Note, Presence, State};
+use lockkeeper::machine_lock::{self, MachineLockError, Note, Presence, State};
 
 /// Who has a lock file.
+#[derive(Default)]
 pub(in crate::cli) struct Outsiders {
-    /// What stands in it, if it is about somebody who has it.
+    /// What stands in it.
     pub(in crate::cli) note: Option<Note>,
     /// For how long that has stood there, by the clock of the machine.
-    pub(in crate::cli) since: Option<Duration>,
+    written: Option<Duration>,
     /// Whom the system names.
     pub(in crate::cli) flocks: Vec<Flock>,
 }
 
 impl Outsiders {
     /// Whoever has it now; nobody, where that cannot be seen.
-    pub(in crate::cli) fn of(path: &Path) -> Self {
+    pub(in crate::cli) fn of(path: &Path) -> Result<Self, MachineLockError> {
+        let note = match machine_lock::read_note(path) {
+            // Something else may be in a file that is locked.
+            Err(MachineLockError::Foreign { .. }) => None,
+            note => note?,
+        };
         let file = File::open(path).ok();
         let flocks = file.as_ref().and_then(|file| flocks::of_file(file).ok()).unwrap_or_default();
-        let note = machine_lock::read_note(path).ok().flatten().filter(|note| match note.state {
+        let written = file.and_then(|file| file.metadata().ok()?.modified().ok());
+        // People read it: what the clock of the machine says will do.
+        let written = written.and_then(|written| SystemTime::now().duration_since(written).ok());
+        Ok(Self { note, written, flocks })
+    }
+
+    /// Those who have it, as the system knows.
+    pub(in crate::cli) fn locked(&self) -> impl Iterator<Item = Flock> {
+        self.flocks.iter().filter(|flock| !flock.waits).copied()
+    }
+
+    /// What stands in the file of somebody who has it, or had it when its host died.
+    pub(in crate::cli) fn holder(&self) -> Option<&Note> {
+        self.note.as_ref().filter(|note| match note.state {
             State::Free => false,
             State::Held => true,
             // Readers do not write that they go: others may still be there.
-            State::Shared => flocks.iter().any(|flock: &Flock| !flock.waits),
-        });
-        let written = file.and_then(|file| file.metadata().ok()?.modified().ok());
-        // People read it: what the clock of the machine says will do.
-        let since = written.and_then(|written| SystemTime::now().duration_since(written).ok());
-        Self { since: since.filter(|_| note.is_some()), note, flocks }
+            State::Shared => self.locked().next().is_some(),
+        })
     }
 
-    /// Whether the system knows of anybody who has it.
-    pub(in crate::cli) fn is_locked(&self) -> bool {
-        self.flocks.iter().any(|flock| !flock.waits)
-    }
-
-    /// Whether the holder is gone, and somebody whom it has started has the lock from it.
-    fn is_left_to_a_child(&self, note: &Note) -> bool {
-        let pid = note.holder.pid;
-        note.holder.presence() == Presence::Gone && self.flocks.iter().any(|flock| !flock.waits && flock.pid == pid)
+    /// For how long somebody has had it who wrote so.
+    pub(in crate::cli) fn since(&self) -> Option<Duration> {
+        self.written.filter(|_| self.holder().is_some())
     }
 
     /// Those who have it and do not say so in the file.
     pub(in crate::cli) fn strangers(&self) -> impl Iterator<Item = Flock> {
-        let known = self.note.as_ref().map(|note| note.holder.pid);
-        self.flocks.iter().filter(move |flock| !flock.waits && Some(flock.pid) != known).copied()
+        let known = self.holder().map(|note| note.holder.pid);
+        self.locked().filter(move |flock| Some(flock.pid) != known)
     }
 }
 
@@ -61,20 +70,26 @@ impl fmt::Display for Outsiders {
             is_first = false;
             out.write_str(word)
         };
-        // What a holder has left behind that was killed says nothing about who has it now.
-        if let Some(note) = self.note.as_ref().filter(|note| note.holder.presence() != Presence::Gone) {
-            and(out)?;
-            write!(out, "{}", note.holder)?;
-            if let Some(since) = self.since {
-                write!(out, ", for {since:.1?}")?;
+        if let Some(Note { holder, .. }) = self.holder() {
+            match holder.presence() {
+                // What a holder has left behind that was killed says who has it only if that was started by it.
+                Presence::Gone => {
+                    if self.locked().any(|flock| flock.pid == holder.pid) {
+                        and(out)?;
+                        write!(out, "what {holder} has started, which has ended itself")?;
+                    }
+                }
+                presence => {
+                    and(out)?;
+                    write!(out, "{holder}")?;
+                    if let Some(since) = self.since() {
+                        write!(out, ", for {since:.1?}")?;
+                    }
+                    if presence == Presence::Stopped {
+                        write!(out, ", which is stopped; `kill -CONT {}` lets it go on", holder.pid)?;
+                    }
+                }
             }
-            if note.holder.presence() == Presence::Stopped {
-                write!(out, ", which is stopped; `kill -CONT {}` lets it go on", note.holder.pid)?;
-            }
-        }
-        if let Some(note) = self.note.as_ref().filter(|note| self.is_left_to_a_child(note)) {
-            and(out)?;
-            write!(out, "what {} has started, which has ended itself", note.holder)?;
         }
         for stranger in self.strangers() {
             and(out)?;

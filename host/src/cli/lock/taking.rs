@@ -128,8 +128,8 @@ impl Lock for Plain {
 
 /// How it goes.
 pub(super) enum Taking<'a> {
-    /// Somebody has it.
-    Waits { file: &'a Path, outsiders: Outsiders },
+    /// Somebody has it. Who that is is looked up where it is said.
+    Waits { file: &'a Path },
     /// It was taken.
     Took { file: &'a Path, after: Duration, took: &'a Took },
     /// The time was over first.
@@ -139,7 +139,10 @@ pub(super) enum Taking<'a> {
 impl fmt::Display for Taking<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Waits { file, outsiders } => write!(out, "{} is held by {outsiders}", file.display()),
+            Self::Waits { file } => {
+                let outsiders = Outsiders::of(file).unwrap_or_default();
+                write!(out, "{} is held by {outsiders}", file.display())
+            }
             Self::GaveUp { file, after } => write!(out, "{} was not had within {after:.1?}", file.display()),
             Self::Took { file, after, took } => {
                 write!(out, "{} was taken after {after:.1?}", file.display())?;
@@ -168,7 +171,7 @@ pub(super) fn take(
         return Ok(Some(took));
     }
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
-        tell(&Taking::Waits { file: lock.path(), outsiders: Outsiders::of(lock.path()) });
+        tell(&Taking::Waits { file: lock.path() });
         return Ok(None);
     }
     let watch = Watch::new(lock.path());
@@ -200,7 +203,7 @@ fn wait(
         }
         if told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY) {
             told = Some(now);
-            tell(&Taking::Waits { file: lock.path(), outsiders: Outsiders::of(lock.path()) });
+            tell(&Taking::Waits { file: lock.path() });
         }
         let heard = watch.hear(left.map_or(look, |left| left.min(look)));
         // Who hears something looks at once, and often again: it may be about to change hands.

@@ -110,6 +110,7 @@ impl Map {
         self.host.runs_python = python::is_script(&self.program);
         let begin = self.begin()?;
         let mut job = self.grants.job()?;
+        job.limits = python::job_limits(self.host.runs_python);
         self.check(&job)?;
         for file in &mut job.files {
             file.file.ids = true;

@@ -38,14 +38,15 @@ pub(super) fn limits_of(program: &Path) -> Limits {
     Limits { children_max: CHILDREN_MAX, call_bytes_max: CALL_BYTES_MAX, ..Limits::default() }
 }
 
-/// The limits of a job with Python programs.
-pub(super) fn job_limits() -> JobLimits {
-    JobLimits { object_bytes_max: OBJECT_BYTES_MAX, ..JobLimits::default() }
+/// The limits of a job, with Python programs or without.
+pub(super) fn job_limits(runs_python: bool) -> JobLimits {
+    let default = JobLimits::default();
+    JobLimits { object_bytes_max: if runs_python { OBJECT_BYTES_MAX } else { default.object_bytes_max }, ..default }
 }
 
 /// What a manifest leaves unsaid.
 pub(super) fn defaults(runs_python: bool) -> Defaults {
-    Defaults { job: if runs_python { job_limits() } else { JobLimits::default() }, process: limits_of }
+    Defaults { job: job_limits(runs_python), process: limits_of }
 }
 
 /// What Python programs of a run import beside what lies with them.
@@ -72,7 +73,7 @@ impl PythonOptions {
 
 /// What processes are of: a program by itself, or the runner with a script.
 pub(super) struct Loaded {
-    pub(super) program: Program,
+    program: Program,
     script: Option<Script>,
 }
 

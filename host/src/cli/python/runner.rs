@@ -1,11 +1,11 @@
 //! The runner itself: a component with CPython in it, built the first time that it is needed, and kept.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use lockkeeper::make_private_dir;
 use lockkeeper::os_lock::OsLock;
 
 use super::super::output::complain;
@@ -23,45 +23,41 @@ const WORLD: &str = "lockkeeper:python/runner@0.1.0";
 
 /// The runner, built if it is not in the cache yet.
 pub(super) fn runner(cache: &Path) -> anyhow::Result<PathBuf> {
-    let component = component(cache)?;
+    let home = private_home(cache)?;
+    let kept = home.join(directory());
+    let component = kept.join(NAME);
     if component.exists() {
-        // Whoever else could write there could have put it there.
-        private_home(cache)?;
         return Ok(component);
     }
-    let kept = component.parent().context("a file lies in a directory")?;
-    let home = &private_home(cache)?;
     // Two commands at a time build one: the second one waits, and finds it.
     let lock = home.join("building.lock");
     let _alone =
         OsLock::exclusive(&lock, "building the Python runner").context("nobody can build the Python runner")?;
     if !component.exists() {
-        build(home, kept)?;
+        build(&home, &kept)?;
     }
     Ok(component)
 }
 
 /// The directory of what Python programs run on, which is this user's alone: what lies there is run with what they are granted.
 pub(super) fn private_home(cache: &Path) -> anyhow::Result<PathBuf> {
-    // What builds there runs elsewhere.
-    let home = std::path::absolute(cache).context("the current directory cannot be found")?.join("python");
-    let unusable = || format!("the cache directory {} cannot be used", home.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(&home).with_context(unusable)?;
-    let found = fs::symlink_metadata(&home).with_context(unusable)?;
-    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
-        bail!("{} is not a directory of this user's own; name another one with --cache-dir", home.display());
-    }
-    if found.permissions().mode() & 0o022 != 0 {
-        bail!("others can write to {}, and what lies there is run; remove it, and it is made anew", home.display());
-    }
+    let home = home(cache)?;
+    make_private_dir(&home).with_context(|| format!("the cache directory {} cannot be used", cache.display()))?;
     Ok(home)
 }
 
-/// Where it is once it is built.
+/// Where the runner is once it is built.
 pub(in super::super) fn component(cache: &Path) -> anyhow::Result<PathBuf> {
-    // The builder runs elsewhere.
-    let cache = std::path::absolute(cache).context("the current directory cannot be found")?;
-    Ok(cache.join("python").join(format!("runner-{}", key())).join(NAME))
+    Ok(home(cache)?.join(directory()).join(NAME))
+}
+
+fn home(cache: &Path) -> anyhow::Result<PathBuf> {
+    // What builds there runs elsewhere.
+    Ok(std::path::absolute(cache).context("the current directory cannot be found")?.join("python"))
+}
+
+fn directory() -> String {
+    format!("runner-{}", key())
 }
 
 /// Another command has other sources, and another runner.
