@@ -33,6 +33,10 @@ from wit_world import exports
 import gc
 import sys
 
+import lk_warm
+
+lk_warm.up()
+
 # What was read of the directories of the build: they are not there later, and letting go of it takes time in every process.
 sys.path_importer_cache.clear()
 gc.collect()
@@ -43,3 +47,6 @@ gc.freeze()
 class Run(exports.Run):
     def run(self) -> None:
         lk_boot.main()
+
+
+lk_warm.fill()

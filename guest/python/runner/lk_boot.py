@@ -19,18 +19,18 @@ _OWN = __file__
 
 
 def main():
-    _begin()
     start = lk_host.start_data()
+    _begin(is_child=bool(start))
     status = _finish(_child(start) if start else _program())
     if status:
         lk_host.exit(status)
 
 
-def _begin():
+def _begin(is_child):
     random.seed()
     # Those of the machine on which the component was built.
     sys.path[:] = [part for part in os.environ.pop("LOCKKEEPER_PYTHON_PATH", "").split(":") if part]
-    sys.stdin = open(0, "r", closefd=False, encoding="utf-8", errors="surrogateescape")
+    sys.stdin = _nothing_to_read() if is_child else open(0, closefd=False, encoding="utf-8", errors="surrogateescape")
     sys.stdout = _line_buffered(1, "surrogateescape")
     sys.stderr = _line_buffered(2, "backslashreplace")
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
@@ -41,6 +41,11 @@ def _begin():
     process.ORIGINAL_DIR = os.getcwd()
     # The one of the build is known to everybody who has the component.
     process.current_process().authkey = os.urandom(32)
+
+
+def _nothing_to_read():
+    """As a child has it with CPython, where it is `/dev/null`."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
 
 
 def _line_buffered(descriptor, errors):

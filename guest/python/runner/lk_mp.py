@@ -696,7 +696,7 @@ def _install_ends():
 
 def install():
     module("_multiprocessing", SemLock=SemLock, sem_unlink=nothing, flags={})
-    from multiprocessing import context
+    from multiprocessing import context, util
 
     os.getpid = pid
     os.getppid = lambda: lk_host.identity().parent or 0
@@ -709,6 +709,8 @@ def install():
         _resource_tracker=None,
     )
     module("multiprocessing.popen_spawn_posix", Popen=Popen)
+    # That of a child is empty from its start.
+    util._close_stdin = nothing
     _install_ends()
     lk_main.install()
     for method in ("fork", "forkserver"):

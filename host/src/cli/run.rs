@@ -26,7 +26,7 @@ pub(super) struct Run {
     #[arg(long)]
     build: bool,
     /// Where the program's processes run: all on the core that is home to the first lock, or `spread` over all cores, which
-    /// is for those that compute much between locks [default: home]
+    /// is for those that compute much between locks [default: home; spread for Python programs]
     #[arg(long, value_enum, value_name = "WHERE")]
     placement: Option<PlacementOption>,
     /// Arguments of the program; `{rank}` and `{count}` stand for the process's own
@@ -77,7 +77,8 @@ impl Run {
         let programs = self.grants.programs()?;
         let spec = self.grants.process(&job, &self.what)?;
         let placement = match self.placement {
-            None | Some(PlacementOption::Home) => Placement::Home,
+            None => python::placement_of(&self.what),
+            Some(PlacementOption::Home) => Placement::Home,
             Some(PlacementOption::Spread) => Placement::Spread,
         };
         job.limits = python::job_limits(self.host.runs_python);

@@ -11,7 +11,7 @@ use super::{JobLimitsTable, LimitsTable, Manifest, ManifestError, ProcessTable};
 use crate::byte_size::ByteSize;
 use crate::job::{JobLimits, JobSpec, OWN_PROGRAM};
 use crate::name::Name;
-use crate::process::{Access, DirGrant, Limits, ProcessSpec};
+use crate::process::{Access, DirGrant, Limits, Placement, ProcessSpec};
 
 /// The most processes of one `[[process]]`, or of one program: what the profile `dense` is made for. Whether the system has
 /// room for them is asked before they start.
@@ -30,18 +30,20 @@ pub struct PlannedJob {
     pub processes: Vec<PlannedProcess>,
 }
 
-/// The limits where a manifest says none.
+/// What a manifest leaves unsaid.
 #[derive(Clone, Debug)]
 pub struct Defaults {
-    /// Those of the job.
+    /// The limits of the job.
     pub job: JobLimits,
-    /// Those of a process of the program at this path.
+    /// The limits of a process of the program at this path.
     pub process: fn(&Path) -> Limits,
+    /// Where it lives.
+    pub placement: fn(&Path) -> Placement,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { job: JobLimits::default(), process: |_| Limits::default() }
+        Self { job: JobLimits::default(), process: |_| Limits::default(), placement: |_| Placement::default() }
     }
 }
 
@@ -200,6 +202,7 @@ impl Manifest {
             dirs.push(self.dir_grant(dir)?);
         }
         let limits = self.limits(&process.limits, (defaults.process)(&process.program))?;
+        let placement = process.placement.map_or_else(|| (defaults.placement)(&process.program), Placement::from);
         for rank in 0..count {
             let stream = |path: &Option<String>| Some(self.resolve(expand(path.as_ref()?, rank, count)));
             let expand = |text: &String| expand(text, rank, count);
@@ -221,7 +224,7 @@ impl Manifest {
                 stdin: stream(&process.stdin),
                 stdout: stream(&process.stdout),
                 stderr: stream(&process.stderr),
-                placement: process.placement.into(),
+                placement,
                 ..ProcessSpec::default()
             };
             planned.push(PlannedProcess { program: self.resolve(&process.program), spec });

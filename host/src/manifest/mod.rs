@@ -85,14 +85,12 @@ struct ProcessTable {
     grants: GrantsTable,
     #[serde(default)]
     limits: LimitsTable,
-    #[serde(default)]
-    placement: PlacementName,
+    placement: Option<PlacementName>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum PlacementName {
-    #[default]
     Home,
     Spread,
 }

@@ -290,8 +290,10 @@ impl ProcessScope {
             if let Some(dir) = path.parent().filter(|_| path.starts_with(&self.keeper.outer.lock_dir)) {
                 make_dirs_durably(dir, 0o700)?;
             }
-            let outer = machine::open(&path, *allow_remote, &self.keeper.outer.run, fences_from)?;
+            // What hears news of lock files is open before them: of a dead process the system closes the last one first, and
+            // takes milliseconds for that one, in which its locks would be held by nobody.
             let gates = self.keeper.gates()?;
+            let outer = machine::open(&path, *allow_remote, &self.keeper.outer.run, fences_from)?;
             let id = self.table().create_gated(kind, config, 1);
             let none_yet = FenceBlock { start: 1, end: 1 };
             let lock = self.add(name, kind, id, max_hold, none_yet, None);

@@ -1,5 +1,5 @@
 //! What lockkeeper's locks, append files and processes cost beside those of others: `cargo run --release -p
-//! lockkeeper-bench -- locks`, `append`, `processes` or `python`.
+//! lockkeeper-bench -- locks`, `append`, `processes`, `python` or `machine`.
 //!
 //! Ours and the peers take turns in one run, round by round, so that whatever else the machine does meets all of them
 //! alike. A ratio is taken within a round; its median over the rounds is compared with the budget.
@@ -10,6 +10,7 @@ mod bindings;
 mod conditions;
 mod figures;
 mod guests;
+mod machine;
 mod native;
 mod ours;
 mod plan;
@@ -63,6 +64,14 @@ enum What {
         #[command(flatten)]
         how: How,
     },
+    /// Locks of the machine, in one host and in several, beside `flock(2)`.
+    Machine {
+        #[command(flatten)]
+        how: How,
+    },
+    /// What `machine` runs in a system process of its own.
+    #[command(hide = true)]
+    Outsider { who: machine::Who, dir: PathBuf, processes: u32, shards: usize },
     /// Python programs as guests, beside the same ones in CPython.
     Python {
         #[command(flatten)]
@@ -142,6 +151,14 @@ fn main() -> anyhow::Result<()> {
             conditions.finish(bench.python_version(), bench.notes());
             how.print(&cells, bench.not_measured(), conditions)
         }
+        What::Machine { how } => {
+            let mut conditions = how.conditions();
+            let bench = machine::Bench::new(how.shards(), how.lengths())?;
+            let cells = plan::measure(bench.plan(), how.rounds, how.only.as_deref())?;
+            conditions.finish(None, bench.notes());
+            how.print(&cells, Vec::new(), conditions)
+        }
+        What::Outsider { who, dir, processes, shards } => machine::take_part(who, &dir, processes, shards),
         What::Python { how } => {
             let mut conditions = how.conditions();
             let bench = scripts::Bench::new(how.shards(), how.lengths())?;

@@ -1,13 +1,14 @@
 //! lockkeeper itself, through its public library: guest processes on shards.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use lockkeeper::{
-    Counters, Job, JobSpec, LockConfig, LockSpec, Outcome, Placement, Process, ProcessSpec, Program, Runtime,
-    RuntimeConfig, Scalar, Stdio, ValueContent, ValueSpec,
+    Counters, Job, JobSpec, LockConfig, LockScope, LockSpec, Outcome, Placement, Process, ProcessSpec, Program,
+    Runtime, RuntimeConfig, Scalar, Stdio, ValueContent, ValueSpec,
 };
 use tempfile::TempDir;
 
@@ -28,6 +29,8 @@ const VALUE: &str = "value";
 pub(crate) struct Ours {
     runtime: Runtime,
     lengths: Lengths,
+    /// Of the lock that all want.
+    scope: LockScope,
     pair: Program,
     contend: Program,
     hold: Program,
@@ -43,6 +46,19 @@ pub(crate) struct Group<'a> {
     /// What each of them is granted.
     grants: ProcessSpec,
     processes: Vec<Process>,
+}
+
+/// A process that waits for the lock; it ends with this.
+pub(crate) struct Queueing<'a> {
+    _group: Group<'a>,
+    comes: Receiver<Instant>,
+}
+
+impl Queueing<'_> {
+    /// When it has the lock.
+    pub(crate) fn came(&self) -> anyhow::Result<Instant> {
+        self.comes.recv_timeout(PATIENCE).context("the lock does not come")
+    }
 }
 
 /// A host as all figures of ours are taken with.
@@ -65,12 +81,22 @@ pub(crate) fn config(shards: usize, state: &TempDir) -> RuntimeConfig {
 impl Ours {
     /// A host with so many shards.
     pub(crate) fn new(shards: usize, lengths: Lengths) -> anyhow::Result<Self> {
+        Self::at(shards, lengths, None)
+    }
+
+    /// The same, with a lock of the machine whose file is in this directory.
+    pub(crate) fn at(shards: usize, lengths: Lengths, lock_dir: Option<&Path>) -> anyhow::Result<Self> {
         let state = tempfile::tempdir()?;
-        let runtime = runtime(shards, &state)?;
+        let scope = match lock_dir {
+            Some(_) => LockScope::Machine { file: None, allow_remote: false },
+            None => LockScope::Process,
+        };
+        let lock_dir = lock_dir.map(Path::to_owned);
+        let runtime = Runtime::new(RuntimeConfig { lock_dir, ..config(shards, &state) })?;
         let load = |name: &str| Program::from_file(&runtime, guests::path(name));
         let (pair, contend, hold) = (load("pair")?, load("contend")?, load("hold")?);
         let (add, add_rate) = (load("add")?, load("add_rate")?);
-        Ok(Self { runtime, lengths, pair, contend, hold, add, add_rate, _state: state })
+        Ok(Self { runtime, lengths, scope, pair, contend, hold, add, add_rate, _state: state })
     }
 
     /// Nanoseconds per pair of one process that is alone.
@@ -84,13 +110,39 @@ impl Ours {
 
     /// Pairs per second of so many processes that all want one lock, as it is by default.
     pub(crate) fn contended(&self, processes: u32, placement: Placement) -> anyhow::Result<f64> {
+        let (rate, _) = self.contending(processes, placement)?.rate()?;
+        Ok(rate)
+    }
+
+    /// So many processes that all want one lock, once all of them do.
+    pub(crate) fn contending(&self, processes: u32, placement: Placement) -> anyhow::Result<Group<'_>> {
         let mut group = self.group(LockSpec::default())?;
         let lines = group.spawn(&self.contend, processes, &[LOCK], placement)?;
         for _ in 0..processes {
             lines.recv_timeout(PATIENCE).context("a process does not start")?;
         }
-        let (rate, _) = group.rate()?;
-        Ok(rate)
+        Ok(group)
+    }
+
+    /// A process that has the lock, and keeps it.
+    pub(crate) fn holding(&self) -> anyhow::Result<Group<'_>> {
+        let mut group = self.group(LockSpec::default())?;
+        let lines = group.spawn(&self.hold, 1, &[LOCK], Placement::Home)?;
+        lines.recv_timeout(PATIENCE).context("nobody holds the lock")?;
+        Ok(group)
+    }
+
+    /// A process that waits for the lock, and keeps it once it has come.
+    pub(crate) fn queueing(&self) -> anyhow::Result<Queueing<'_>> {
+        let mut group = self.group(LockSpec::default())?;
+        let (came, comes) = channel();
+        let stdio = Stdio::Lines(Arc::new(move |_, _| {
+            // Nobody may be listening any more.
+            _ = came.send(Instant::now());
+        }));
+        group.spawn_with(&self.hold, 1, &[LOCK], Placement::Home, &stdio)?;
+        group.wait_for_queue(1)?;
+        Ok(Queueing { _group: group, comes })
     }
 
     /// Hand-overs per second of so many processes that queue for one lock which is strictly first come, first served.
@@ -123,7 +175,7 @@ impl Ours {
     }
 
     fn group(&self, mut lock: LockSpec) -> anyhow::Result<Group<'_>> {
-        lock.name = LOCK.to_owned();
+        (lock.name, lock.scope) = (LOCK.to_owned(), self.scope.clone());
         let job = self.runtime.job(JobSpec { locks: vec![lock], values: vec![counter()], ..JobSpec::default() })?;
         let grants =
             ProcessSpec { locks: vec![LOCK.to_owned()], values: vec![VALUE.to_owned()], ..ProcessSpec::default() };
@@ -160,6 +212,18 @@ impl<'a> Group<'a> {
             // Nobody may be listening any more.
             drop(printed.send(String::from_utf8_lossy(line).into_owned()));
         }));
+        self.spawn_with(program, count, args, placement, &stdio)?;
+        Ok(lines)
+    }
+
+    fn spawn_with(
+        &mut self,
+        program: &Program,
+        count: u32,
+        args: &[&str],
+        placement: Placement,
+        stdio: &Stdio,
+    ) -> anyhow::Result<()> {
         for rank in 0..count {
             self.processes.push(self.job.spawn(
                 program,
@@ -174,7 +238,7 @@ impl<'a> Group<'a> {
                 },
             )?);
         }
-        Ok(lines)
+        Ok(())
     }
 
     /// Waits until so many wait for the lock.
@@ -197,6 +261,13 @@ impl<'a> Group<'a> {
         let acquired = (after.acquired - before.acquired) as f64;
         let handed_over = (after.handed_over - before.handed_over) as f64;
         Ok((acquired / (ended - begun).as_secs_f64(), handed_over / acquired))
+    }
+
+    /// How often the lock was acquired, and when that was so.
+    pub(crate) fn acquired(&self) -> anyhow::Result<(Instant, u64)> {
+        self.ensure_none_ended()?;
+        let (at, counters) = self.look()?;
+        Ok((at, counters.acquired))
     }
 
     /// That whoever ended was killed.

@@ -5,6 +5,11 @@ use std::fs;
 use crate::support::{NOTHING, as_guest, lockkeeper, ours, same, text};
 
 #[test]
+fn a_process_begins_with_nothing_of_what_others_did_before_it() {
+    same("fresh", &[]);
+}
+
+#[test]
 fn a_counter_under_a_lock_counts_every_increment_of_four_processes() {
     same("counter", &[]);
 }

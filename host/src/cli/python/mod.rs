@@ -9,7 +9,7 @@ mod sources;
 use std::path::{Path, PathBuf};
 
 use lockkeeper::manifest::Defaults;
-use lockkeeper::{JobLimits, Limits, ProcessSpec, Program};
+use lockkeeper::{JobLimits, Limits, Placement, ProcessSpec, Program};
 
 use super::options::HostOptions;
 use super::session::Session;
@@ -38,6 +38,11 @@ pub(super) fn limits_of(program: &Path) -> Limits {
     Limits { children_max: CHILDREN_MAX, call_bytes_max: CALL_BYTES_MAX, ..Limits::default() }
 }
 
+/// Where a process lives of which nobody has said it. What uses `multiprocessing` does so to have all cores.
+pub(super) fn placement_of(program: &Path) -> Placement {
+    if is_script(program) { Placement::Spread } else { Placement::Home }
+}
+
 /// The limits of a job, with Python programs or without.
 pub(super) fn job_limits(runs_python: bool) -> JobLimits {
     let default = JobLimits::default();
@@ -46,7 +51,7 @@ pub(super) fn job_limits(runs_python: bool) -> JobLimits {
 
 /// What a manifest leaves unsaid.
 pub(super) fn defaults(runs_python: bool) -> Defaults {
-    Defaults { job: job_limits(runs_python), process: limits_of }
+    Defaults { job: job_limits(runs_python), process: limits_of, placement: placement_of }
 }
 
 /// What Python programs of a run import beside what lies with them.

@@ -30,6 +30,7 @@ pub(super) const SOURCES: &[(&str, &str)] = sources![
     "guest/python/runner/lk_shared.py",
     "guest/python/runner/lk_thread_pool.py",
     "guest/python/runner/lk_threads.py",
+    "guest/python/runner/lk_warm.py",
     "guest/python/wit/runner.wit",
     "wit/append.wit",
     "wit/barrier.wit",

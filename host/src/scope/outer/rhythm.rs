@@ -108,7 +108,10 @@ pub(super) struct Rhythm {
     /// Since when somebody in here waits for it to come home.
     waiting: Option<Moment>,
     next_try: Moment,
+    /// How often it was tried in vain since the last news that it may be free.
     tries: u32,
+    /// Whether it was tried in vain since it was away.
+    refused: bool,
     told: Option<Moment>,
     reserve_at: Moment,
 }
@@ -133,7 +136,8 @@ impl Rhythm {
             News::Goes => {
                 self.stranger = Some(now);
                 self.present = self.present.saturating_sub(1);
-                self.next_try = now;
+                // It is told just before the lock is free.
+                (self.next_try, self.tries) = (now, 0);
             }
             News::Knocks => self.awaited |= now.since(self.came_home) > SELF_HEARD,
             News::Changed => self.next_try = now,
@@ -145,6 +149,7 @@ impl Rhythm {
     pub(super) fn busy(&mut self, now: Moment) {
         let pause = POLL_FIRST.saturating_mul(1 << self.tries.min(10)).min(POLL_LAST);
         self.tries = self.tries.saturating_add(1);
+        self.refused = true;
         self.next_try = now.after(pause);
     }
 
@@ -162,9 +167,9 @@ impl Rhythm {
     pub(super) fn came_home(&mut self, now: Moment) -> u64 {
         // Who had to wait was not alone, and those who waited beside it still do.
         let is_somebody_there = self.present > 0 && self.is_stranger_near(now);
-        self.awaited = self.tries > 0 || is_somebody_there || self.deaf;
+        self.awaited = self.refused || is_somebody_there || self.deaf;
         self.limited = self.awaited;
-        (self.tries, self.told, self.waiting) = (0, None, None);
+        (self.tries, self.refused, self.told, self.waiting) = (0, false, None, None);
         (self.came_home, self.grants, self.unused, self.replaced) = (now, 0, None, false);
         self.had_it = Some(now);
         if self.limited { COHORT_GRANTS } else { u64::MAX }
@@ -197,7 +202,7 @@ impl Rhythm {
 
     fn away(&mut self, view: &GateView, now: Moment) -> Act {
         let Some(mode) = view.wanted else {
-            (self.waiting, self.told, self.tries) = (None, None, 0);
+            (self.waiting, self.told, self.tries, self.refused) = (None, None, 0, false);
             return Act::Wait(None);
         };
         let since = *self.waiting.get_or_insert(now);
@@ -314,6 +319,8 @@ mod tests {
         rhythm.busy(now);
         rhythm.hear(News::Goes, now);
         assert_eq!(rhythm.decide(&away(WRITE), now), Act::Try(Mode::Exclusive));
+        rhythm.busy(now);
+        assert_eq!(rhythm.decide(&away(WRITE), now), Act::Wait(Some(now.after(POLL_FIRST))), "who goes may not be gone yet");
     }
 
     #[test]
@@ -351,6 +358,7 @@ mod tests {
     fn whoever_had_to_wait_for_a_lock_takes_it_that_others_still_do() {
         let mut rhythm = Rhythm::new(false);
         rhythm.busy(at(0));
+        rhythm.hear(News::Goes, at(1));
         assert_eq!(rhythm.came_home(at(1)), COHORT_GRANTS);
         assert_eq!(rhythm.decide(&used(1), at(11)), Act::Allow(0));
     }
