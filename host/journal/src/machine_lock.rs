@@ -56,11 +56,11 @@ use crate::lock_file::{LockFile, Remote, Tried};
 use crate::os_lock::{HOLDER_CHARS_MAX, Mode, OsLockError, open_to_read, printable};
 use crate::storage::make_dirs_durably;
 
-/// Fences that are reserved at once: half of them last a second at the highest rate.
-const RESERVED_AT_ONCE: u64 = 1 << 24;
+/// Fences that a host has at once: half of them last a second at the highest rate.
+const TAKEN_AT_ONCE: u64 = 1 << 24;
 
-/// With fewer left than this, more are reserved before the lock is used.
-const RESERVED_LEAST: u64 = 1 << 22;
+/// Fences that are reserved at once, which waits for the disk: for hundreds of hosts that die.
+const RESERVED_AT_ONCE: u64 = 1 << 32;
 
 /// Fences of the readers of one host, each time that it has the lock beside others.
 const FOR_READERS: u64 = 1 << 20;
@@ -254,7 +254,7 @@ impl MachineLock {
         taken
     }
 
-    /// More fences, once those of [`MachineLock::try_take`] come to an end. This syncs.
+    /// More fences, once those of [`MachineLock::try_take`] come to an end. This may sync.
     ///
     /// # Panics
     ///
@@ -262,9 +262,7 @@ impl MachineLock {
     pub fn more_fences(&mut self) -> Result<Taken, MachineLockError> {
         assert_eq!(self.file.held(), Some(Mode::Exclusive), "fences are added by who has the lock alone");
         let mut note = self.note.clone().expect("who has the lock has written so");
-        let from = self.reserve(&note)?;
-        let fences = from.0.max(note.next)..from.1;
-        (note.next, note.reserved) = (fences.end, fences.end);
+        let fences = self.take_fences(&mut note, TAKEN_AT_ONCE)?;
         self.write(&note)?;
         let left = note.left.clone();
         let reserved = note.reserved;
@@ -385,14 +383,11 @@ impl MachineLock {
         let next = next.max(self.at_least).max(COUNTER_START);
         let me = self.me.clone();
         let mut note = Note { state: State::Free, left, holder: me, next, reserved };
-        if reserved < next.saturating_add(RESERVED_LEAST) {
-            (note.next, note.reserved) = self.reserve(&note)?;
-        }
-        let fences = match mode {
-            Mode::Exclusive => note.next..note.reserved,
-            Mode::Shared => note.next..note.reserved.min(note.next.saturating_add(FOR_READERS)),
+        let count = match mode {
+            Mode::Exclusive => TAKEN_AT_ONCE,
+            Mode::Shared => FOR_READERS,
         };
-        note.next = fences.end;
+        let fences = self.take_fences(&mut note, count)?;
         note.state = match mode {
             Mode::Exclusive => State::Held,
             Mode::Shared => State::Shared,
@@ -401,6 +396,17 @@ impl MachineLock {
         let taken = Taken { fences, reserved: note.reserved, left: note.left.clone() };
         self.note = Some(note);
         Ok(taken)
+    }
+
+    /// So many fences for this host, which whoever has the lock after it will not issue, even if it dies. More are reserved if
+    /// there are fewer.
+    fn take_fences(&self, note: &mut Note, count: u64) -> Result<Range<u64>, MachineLockError> {
+        if note.reserved < note.next.saturating_add(count) {
+            (note.next, note.reserved) = self.reserve(note)?;
+        }
+        let fences = note.next..note.reserved.min(note.next.saturating_add(count));
+        note.next = fences.end;
+        Ok(fences)
     }
 
     /// Reserves the next block; answers the first fence that may be issued, and the end.

@@ -320,7 +320,11 @@ mod tests {
         rhythm.hear(News::Goes, now);
         assert_eq!(rhythm.decide(&away(WRITE), now), Act::Try(Mode::Exclusive));
         rhythm.busy(now);
-        assert_eq!(rhythm.decide(&away(WRITE), now), Act::Wait(Some(now.after(POLL_FIRST))), "who goes may not be gone yet");
+        assert_eq!(
+            rhythm.decide(&away(WRITE), now),
+            Act::Wait(Some(now.after(POLL_FIRST))),
+            "who goes may not be gone yet"
+        );
     }
 
     #[test]
