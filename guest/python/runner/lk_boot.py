@@ -10,6 +10,7 @@ import traceback
 import types
 
 import lk_host
+import lk_library
 import lk_main
 import lk_threads
 from multiprocessing import process, spawn, util
@@ -30,6 +31,8 @@ def _begin(is_child):
     random.seed()
     # Those of the machine on which the component was built.
     sys.path[:] = [part for part in os.environ.pop("LOCKKEEPER_PYTHON_PATH", "").split(":") if part]
+    cores = int(os.environ.pop("LOCKKEEPER_PYTHON_CORES", 1))
+    os.cpu_count = os.process_cpu_count = lambda: cores
     sys.stdin = _nothing_to_read() if is_child else open(0, closefd=False, encoding="utf-8", errors="surrogateescape")
     sys.stdout = _line_buffered(1, "surrogateescape")
     sys.stderr = _line_buffered(2, "backslashreplace")
@@ -43,9 +46,25 @@ def _begin(is_child):
     process.current_process().authkey = os.urandom(32)
 
 
+class _Nothing(io.RawIOBase):
+    """What a child reads from, as with CPython, where it is `/dev/null`."""
+
+    name, mode = 0, "rb"
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        return 0
+
+    def fileno(self):
+        return self.name
+
+
 def _nothing_to_read():
-    """As a child has it with CPython, where it is `/dev/null`."""
-    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    stream = io.TextIOWrapper(io.BufferedReader(_Nothing(), 1), encoding="utf-8")
+    stream.mode = "r"
+    return stream
 
 
 def _line_buffered(descriptor, errors):
@@ -59,6 +78,7 @@ def _program():
     # As it was typed: messages and `__file__` show it so.
     path = sys.argv[0]
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    lk_library.make_way(lk_library.found_in(sys.path[0]))
     module = types.ModuleType("__main__")
     module.__file__ = path
     module.__builtins__ = builtins
@@ -96,6 +116,7 @@ def _child(start):
                 # It is a file: nobody has to look for an archive in it.
                 sys.path_importer_cache[path] = None
                 lk_main.received(path, prepared.get("main_code"))
+            lk_library.make_way(prepared.pop("own_modules"))
             spawn.prepare(prepared)
             child = pickle.load(data)
         finally:

@@ -1,5 +1,6 @@
 """`concurrent.futures`: what is submitted to threads runs when somebody waits; what is submitted to processes, in a pool."""
 
+import collections
 import os
 import threading
 from concurrent.futures import _base
@@ -67,6 +68,8 @@ class Future(_base.Future):
 
 
 class ProcessPoolExecutor(_base.Executor):
+    """As many calls are with the pool as its workers can take soon; the others can still be cancelled."""
+
     def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=(), *, max_tasks_per_child=None):
         import multiprocessing
 
@@ -75,11 +78,14 @@ class ProcessPoolExecutor(_base.Executor):
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         self._context = mp_context or multiprocessing.get_context()
-        self._arguments = (max_workers, initializer, initargs, max_tasks_per_child, self._context)
-        self._pool, self._waiting, self._down, self._broken, self._gathering = None, {}, False, None, False
+        self._max_workers = max_workers or os.process_cpu_count() or 1
+        self._arguments = (self._max_workers, initializer, initargs, max_tasks_per_child, self._context)
+        self._pool, self._at_end, self._down, self._broken, self._gathering = None, None, False, None, False
+        self._pending, self._waiting = collections.deque(), {}
 
     def submit(self, fn, /, *args, **kwargs):
         from concurrent.futures.process import BrokenProcessPool
+        from multiprocessing import util
 
         if self._broken:
             raise BrokenProcessPool(self._broken)
@@ -87,17 +93,19 @@ class ProcessPoolExecutor(_base.Executor):
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._pool is None:
             self._pool = lk_pool.Pool(*self._arguments)
+            # What was submitted is done before the program ends, and before its daemons are ended.
+            self._at_end = util.Finalize(None, self.shutdown, exitpriority=10)
         future = Future(self._gather)
-        future.set_running_or_notify_cancel()
-        try:
-            result = self._pool.apply_async(fn, args, kwargs)
-        except Exception as error:
-            # What cannot be pickled is told where the result is asked for.
-            future.set_exception(error)
-            return future
-        self._waiting[future] = result
+        self._pending.append((future, fn, args, kwargs))
+        self._feed()
         self._gather_later()
         return future
+
+    def _feed(self):
+        while self._pending and len(self._waiting) <= self._max_workers:
+            future, fn, args, kwargs = self._pending.popleft()
+            if future.set_running_or_notify_cancel():
+                self._waiting[future] = self._pool.apply_async(fn, args, kwargs)
 
     def _gather(self):
         """The body that runs when somebody waits: it looks for results for a moment, and is there again for those after it."""
@@ -107,6 +115,8 @@ class ProcessPoolExecutor(_base.Executor):
         for future, result in list(self._waiting.items()):
             if result._look() and self._waiting.pop(future, None) is not None:
                 self._tell(future, result)
+        if not self._broken:
+            self._feed()
         self._gather_later()
 
     def _gather_later(self):
@@ -115,18 +125,23 @@ class ProcessPoolExecutor(_base.Executor):
             threading.Thread(target=self._gather, daemon=True).start()
 
     def _tell(self, future, result):
-        from concurrent.futures.process import BrokenProcessPool
-
         try:
             future.set_result(result.get())
         except lk_pool.WorkerLost:
-            self._broken = "A process in the process pool was terminated abruptly while the future was running or pending."
-            waiting, self._waiting = [future, *self._waiting], {}
-            for each in waiting:
-                each.set_exception(BrokenProcessPool(self._broken))
-            self._pool.terminate()
+            self._break("A process in the process pool was terminated abruptly while the future was running or pending.", [future])
         except BaseException as error:
             future.set_exception(error)
+
+    def _break(self, why, lost=()):
+        from concurrent.futures.process import BrokenProcessPool
+
+        self._broken = why
+        lost = [*lost, *self._waiting, *(future for future, *_ in self._pending if not future.cancelled())]
+        self._waiting = {}
+        self._pending.clear()
+        for each in lost:
+            each.set_exception(BrokenProcessPool(why))
+        self._pool.terminate()
 
     def map(self, fn, *iterables, timeout=None, chunksize=1, **kwargs):
         if chunksize < 1:
@@ -135,16 +150,26 @@ class ProcessPoolExecutor(_base.Executor):
 
     def shutdown(self, wait=True, *, cancel_futures=False):
         self._down = True
-        if self._pool is None:
+        if cancel_futures:
+            for future, *_ in self._pending:
+                future.cancel()
+        if self._pool is None or not wait:
             return
+        while (self._waiting or self._pending) and not self._broken:
+            self._gather()
         if self._broken:
             self._pool.terminate()
-            return
-        while wait and self._waiting and not self._broken:
-            self._gather()
-        self._pool.close()
-        if wait:
+        else:
+            self._pool.close()
             self._pool.join()
+        self._at_end.cancel()
+
+    def terminate_workers(self):
+        self._down = True
+        if self._pool is not None and not self._broken:
+            self._break("The workers of the process pool were ended.")
+
+    kill_workers = terminate_workers
 
 
 def install():

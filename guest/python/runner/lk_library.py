@@ -25,6 +25,32 @@ SKIPPED = {
 
 _embedded = {}
 
+#: What a program can have modules of its own of that name: CPython has imported the others before a program begins.
+_HIDDEN_BY_OWN = {name for name in PRELOADED if "." not in name} - {"abc", "io", "os"}
+
+#: The modules of the library in whose place the program has its own.
+own = []
+
+
+def found_in(directory):
+    """The names of modules in the directory of a program which it would get from the library instead."""
+    try:
+        entries = os.listdir(directory)
+    except OSError:
+        return []
+    found = {entry[:-3] for entry in entries if entry.endswith(".py")} & _HIDDEN_BY_OWN
+    packages = _HIDDEN_BY_OWN.intersection(entries)
+    return sorted(found | {name for name in packages if os.path.exists(os.path.join(directory, name, "__init__.py"))})
+
+
+def make_way(names):
+    """For modules of the program: whoever imports such a name from here on gets that, as with CPython."""
+    global own
+    own = names
+    for name in names:
+        for loaded in [each for each in sys.modules if each == name or each.startswith(name + ".")]:
+            del sys.modules[loaded]
+
 
 def preload():
     for name in PRELOADED:

@@ -17,6 +17,7 @@ import types as _types
 import weakref
 
 import lk_host
+import lk_library
 import lk_main
 import lk_threads
 from componentize_py_types import Err
@@ -185,6 +186,7 @@ class Popen:
         prepared["parent_life"] = _life()
         if path := prepared.get("init_main_from_path"):
             prepared["main_code"] = lk_main.to_send(path)
+        prepared["own_modules"] = lk_library.own
         context.set_spawning_popen(self)
         try:
             reduction.dump(prepared, start)
@@ -196,6 +198,7 @@ class Popen:
             # The rest comes with what it is prepared with.
             ("LOCKKEEPER_PYTHON_PATH", ""),
             ("LOCKKEEPER_PYTHON_CWD", os.getcwd()),
+            ("LOCKKEEPER_PYTHON_CORES", str(os.cpu_count())),
         ]
         # As with CPython, whoever is no daemon goes on when its parent is killed.
         orphans = host_process.Orphans.END if process_obj.daemon else host_process.Orphans.ADOPT
@@ -696,7 +699,7 @@ def _install_ends():
 
 def install():
     module("_multiprocessing", SemLock=SemLock, sem_unlink=nothing, flags={})
-    from multiprocessing import context, util
+    from multiprocessing import context
 
     os.getpid = pid
     os.getppid = lambda: lk_host.identity().parent or 0
@@ -709,6 +712,9 @@ def install():
         _resource_tracker=None,
     )
     module("multiprocessing.popen_spawn_posix", Popen=Popen)
+    # Imported only now: it keeps the `getpid` that it finds.
+    from multiprocessing import util
+
     # That of a child is empty from its start.
     util._close_stdin = nothing
     _install_ends()

@@ -98,7 +98,12 @@ class AsyncResult:
     def _ask(self, function, args, kwargs={}):
         self._parts.append(None)
         self._left += 1
-        self._pool._put(self, len(self._parts) - 1, function, args, kwargs)
+        place = len(self._parts) - 1
+        try:
+            self._pool._put(self, place, function, args, kwargs)
+        except Exception as error:
+            # What cannot be sent is told where the result is asked for.
+            self._came(place, False, error)
 
     def _asked(self):
         self._all_asked = True

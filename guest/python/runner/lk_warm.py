@@ -95,6 +95,7 @@ def _start():
     prepared = spawn.get_preparation_data(child._name)
     prepared.pop("dir", None)
     prepared |= {"init_main_from_path": "/main.py", "parent_life": lk_host.Object("rwlock", "life", is_mine=False)}
+    prepared["own_modules"] = []
     prepared["main_code"] = marshal.dumps(compile(_MAIN, "/main.py", "exec"))
     start = io.BytesIO()
     context.set_spawning_popen(start)

@@ -40,7 +40,8 @@
 //!
 //! That the text is about this very moment, for who reads it without the lock; that a host which died had somebody in it who
 //! held the lock: `held` is said as long as somebody may; that a death is told of when somebody emptied the file after it was
-//! written, as filelock before version 4 does each time that it opens it.
+//! written, as filelock before version 4 does each time that it opens it; that fences go on if somebody puts back an older copy
+//! of the text in the boot in which it was written.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -56,7 +57,7 @@ use crate::lock_file::{LockFile, Remote, Tried};
 use crate::os_lock::{HOLDER_CHARS_MAX, Mode, OsLockError, open_to_read, printable};
 use crate::storage::make_dirs_durably;
 
-/// Fences that a host has at once: half of them last a second at the highest rate.
+/// Fences that a host has at once: they last for seconds at the highest rate.
 const TAKEN_AT_ONCE: u64 = 1 << 24;
 
 /// Fences that are reserved at once, which waits for the disk: for hundreds of hosts that die.
@@ -273,8 +274,8 @@ impl MachineLock {
     /// Lets the lock go, and wakes those who watch its file. `next` is the first fence that was not issued.
     pub fn let_go(&mut self, next: u64, left: Left) {
         let Some(mut note) = self.note.take() else { return };
+        self.at_least = self.at_least.max(next);
         if self.file.held() == Some(Mode::Exclusive) {
-            self.at_least = self.at_least.max(next);
             let is_as_we_left_it = self.has_nothing_but(&note);
             (note.state, note.left, note.next) = (State::Free, left, next);
             // What stands there otherwise says more than is true: that it is held, and that more fences were issued.
@@ -378,7 +379,7 @@ impl MachineLock {
             Some(note) => note.left.clone(),
         };
         // What was not synced is believed in the boot in which it was written.
-        let found = found.filter(|note| note.holder.boot == self.me.boot);
+        let found = found.filter(|note| !self.me.boot.is_empty() && note.holder.boot == self.me.boot);
         let (next, reserved) = found.map_or((0, 0), |note| (note.next, note.reserved));
         let next = next.max(self.at_least).max(COUNTER_START);
         let me = self.me.clone();
@@ -412,7 +413,9 @@ impl MachineLock {
     /// Reserves the next block; answers the first fence that may be issued, and the end.
     fn reserve(&self, note: &Note) -> Result<(u64, u64), MachineLockError> {
         self.make_directory()?;
-        let block = reserve_block_from(&self.directory, &self.name, RESERVED_AT_ONCE, note.next)?;
+        // Where the text is lost again and again, so are the fences that were reserved.
+        let count = if note.reserved > 0 { RESERVED_AT_ONCE } else { TAKEN_AT_ONCE };
+        let block = reserve_block_from(&self.directory, &self.name, count, note.next)?;
         // What follows on what was reserved before is one piece with it.
         let start = if block.start == note.reserved { note.next } else { block.start };
         Ok((start, block.end))
@@ -613,6 +616,11 @@ const _: () = assert!(HOLDER_CHARS_MAX * 4 < TEXT_BYTES_MAX / 3, "a text has roo
 fn pid_namespace() -> String {
     let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     printable(&link.to_string_lossy())
+}
+
+/// Whether a process is stopped (SIGSTOP, or a debugger); no if it cannot be seen from here.
+pub fn is_stopped(pid: u32) -> bool {
+    matches!(start_and_state(pid), Some((_, 'T' | 't')))
 }
 
 /// When a process started, and in which state it is.

@@ -102,7 +102,8 @@ fn look(path: &Path) -> anyhow::Result<Option<Seen>> {
     if outsiders.note.is_none() && outsiders.flocks.is_empty() {
         return Ok(None);
     }
-    let stranger = |pid| Process { pid, host: None, run: command_of(pid), stopped: false, gone: false };
+    let stranger =
+        |pid| Process { pid, host: None, run: command_of(pid), stopped: machine_lock::is_stopped(pid), gone: false };
     let others: Vec<_> = outsiders.strangers().map(|flock| stranger(flock.pid)).collect();
     let blocked = outsiders.flocks.iter().filter(|flock| flock.waits).map(|flock| flock.pid);
     let waiting = blocked.chain(machine_lock::waiting(path)?).map(stranger).collect();

@@ -234,6 +234,27 @@ fn modules_beside_the_program_and_on_its_path_are_found() {
 }
 
 #[test]
+fn modules_of_a_program_come_before_those_of_the_library_and_of_the_runner() {
+    let own = tempfile::tempdir().expect("a directory");
+    for name in ["app", "secrets", "queue"] {
+        fs::write(own.path().join(format!("{name}.py")), format!("NAME = 'own {name}'\n")).expect("a file");
+    }
+    fs::create_dir(own.path().join("statistics")).expect("a directory");
+    fs::write(own.path().join("statistics/__init__.py"), "NAME = 'own statistics'\n").expect("a file");
+    // Nothing is imported of a directory where there is a module.
+    fs::create_dir(own.path().join("random")).expect("a directory");
+    let program = own.path().join("imports.py");
+    let source = "import multiprocessing as mp\ndef show():\n    import app, queue, random, secrets, statistics\n    \
+                  print(app.NAME, queue.NAME, secrets.NAME, statistics.NAME, random.randrange(1))\nif __name__ == '__main__':\n    \
+                  show()\n    p = mp.Process(target=show)\n    p.start()\n    p.join()\n    \
+                  q = mp.Queue()\n    q.put(1)\n    print(q.get(), len(mp.Pool()._pool) == mp.cpu_count())\n";
+    fs::write(&program, source).expect("a file");
+    let guest = lockkeeper().arg("run").args(["--shards", "3"]).arg(&program).output().expect("the command starts");
+    let line = "own app own queue own secrets own statistics 0\n";
+    assert_eq!(text(&guest.stdout), format!("{line}{line}1 True\n"), "{}", text(&guest.stderr));
+}
+
+#[test]
 fn a_runaway_program_meets_its_time_limit_wherever_it_is() {
     let dir = tempfile::tempdir().expect("a directory");
     // Its child has the lock, and sleeps longer than anybody waits.

@@ -97,7 +97,7 @@ fn build(home: &Path, kept: &Path) -> anyhow::Result<()> {
         "-w",
         WORLD,
         "componentize",
-        "app",
+        "lk_app",
         "-p",
         "guest/python/runner",
         "-p",

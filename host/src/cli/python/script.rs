@@ -19,13 +19,14 @@ pub(super) struct Script {
     /// Its own directory, read-only; what it calls it is what the host calls it, so messages show paths as they are.
     dir: PathBuf,
     python_path: Vec<PathBuf>,
+    cores: usize,
     cwd: PathBuf,
     /// A place for temporary files, which goes with the run.
     temporary: TempDir,
 }
 
 impl Script {
-    pub(super) fn new(script: &Path, python_path: &[PathBuf]) -> anyhow::Result<Self> {
+    pub(super) fn new(script: &Path, python_path: &[PathBuf], cores: usize) -> anyhow::Result<Self> {
         let absolute = fs::canonicalize(script).with_context(|| format!("there is no program {}", script.display()))?;
         if !absolute.is_file() {
             bail!("{} is no file; name the .py file of the program", script.display());
@@ -53,6 +54,7 @@ impl Script {
             absolute,
             dir,
             python_path: python_path.collect::<anyhow::Result<_>>()?,
+            cores,
             cwd: fs::canonicalize(".").context("the current directory cannot be found")?,
             temporary: tempfile::tempdir().context("there is no place for temporary files")?,
         })
@@ -112,6 +114,7 @@ impl Script {
         let leads_there = *cwd == self.cwd && !goes_up && self.cwd.join(&self.typed) == self.absolute;
         let path = if leads_there { &self.typed } else { &self.absolute };
         spec.env.push(("LOCKKEEPER_PYTHON_CWD".to_owned(), text(cwd)?));
+        spec.env.push(("LOCKKEEPER_PYTHON_CORES".to_owned(), self.cores.to_string()));
         let python_path = self.python_path.iter().map(|path| text(path)).collect::<anyhow::Result<Vec<_>>>()?;
         spec.env.push(("LOCKKEEPER_PYTHON_PATH".to_owned(), python_path.join(":")));
         spec.args.insert(0, text(path)?);

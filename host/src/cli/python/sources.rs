@@ -17,7 +17,7 @@ pub(super) const SOURCES: &[(&str, &str)] = sources![
     "guest/python/package/lockkeeper/_process.py",
     "guest/python/package/lockkeeper/_queue.py",
     "guest/python/package/lockkeeper/_values.py",
-    "guest/python/runner/app.py",
+    "guest/python/runner/lk_app.py",
     "guest/python/runner/lk_asyncio.py",
     "guest/python/runner/lk_boot.py",
     "guest/python/runner/lk_executors.py",

@@ -130,7 +130,10 @@ impl GateKeeper {
         match inside.outer.try_take(mode) {
             Ok(Some(taken)) => inside.come_home(&self.shared, lock, mode, taken, now),
             Ok(None) => {}
-            Err(error) => tracing::warn!(lock = %lock.name, %error, "a lock is not to be had"),
+            Err(error) => {
+                inside.rhythm.failed(now);
+                tracing::warn!(lock = %lock.name, %error, "a lock is not to be had");
+            }
         }
         drop(inside);
         self.shared.ring(lock.id);

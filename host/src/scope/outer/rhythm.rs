@@ -49,6 +49,8 @@ const TELL_AGAIN: u64 = millis(10_000);
 const RETRY: u64 = millis(1_000);
 /// With fewer fences than this, more are reserved.
 const FENCES_LEAST: u64 = 1 << 21;
+/// With fewer than this, a lock that is read leaves, and comes back with others: who reads beside other hosts gets no more.
+const FENCES_LEAST_READING: u64 = 1 << 18;
 
 const fn millis(millis: u64) -> u64 {
     millis * 1_000_000
@@ -112,6 +114,8 @@ pub(super) struct Rhythm {
     tries: u32,
     /// Whether it was tried in vain since it was away.
     refused: bool,
+    /// It cannot be had before, whatever is heard: what is heard may be what came of trying.
+    retry_at: Moment,
     told: Option<Moment>,
     reserve_at: Moment,
 }
@@ -160,7 +164,7 @@ impl Rhythm {
 
     /// The lock could not be tried.
     pub(super) fn failed(&mut self, now: Moment) {
-        self.next_try = now.after(RETRY);
+        self.retry_at = now.after(RETRY);
     }
 
     /// The lock came home. How many grants it may have.
@@ -187,7 +191,7 @@ impl Rhythm {
 
     /// Whether somebody who asks in passing may try to take the lock now.
     pub(super) fn may_try(&self, now: Moment) -> bool {
-        now >= self.not_before && self.quiet(now).is_none()
+        now >= self.not_before && now >= self.retry_at && self.quiet(now).is_none()
     }
 
     /// What to do next.
@@ -211,7 +215,7 @@ impl Rhythm {
             self.told = Some(now);
             return Act::Tell(Duration::from_nanos(now.since(since)));
         }
-        let from = self.not_before.max(self.next_try);
+        let from = self.not_before.max(self.next_try).max(self.retry_at);
         let from = self.quiet(now).map_or(from, |end| from.max(end));
         if now >= from { Act::Try(mode) } else { Act::Wait(Some(from.min(tell_at))) }
     }
@@ -225,7 +229,9 @@ impl Rhythm {
         // Whoever was woken for it may need a while to come, where there is much to do.
         let has_served = view.grants > 0 || now >= self.came_home.after(SERVED);
         let is_over = self.awaited && now >= self.came_home.after(COHORT);
-        if is_other_mode_wanted || self.replaced || has_served && (is_over || self.quiet(now).is_some()) {
+        let is_exhausted = mode == Mode::Shared && view.grants > 0 && view.fences_left < FENCES_LEAST_READING;
+        if is_other_mode_wanted || self.replaced || is_exhausted || has_served && (is_over || self.quiet(now).is_some())
+        {
             return Act::Allow(0);
         }
         let used = view.held || view.wanted.is_some() || view.grants != self.grants;
@@ -463,6 +469,10 @@ mod tests {
         rhythm.hear(News::Knocks, at(6));
         assert_eq!(rhythm.decide(&reading(1, None), at(6)), Act::Allow(COHORT_GRANTS - 1));
         assert_eq!(rhythm.decide(&reading(9, None), at(13)), Act::Allow(0), "a writer elsewhere");
+        rhythm.departed(Mode::Shared, at(13));
+        rhythm.came_home(at(40));
+        let few = GateView { fences_left: FENCES_LEAST_READING - 1, ..reading(9, None) };
+        assert_eq!(rhythm.decide(&few, at(41)), Act::Allow(0), "it comes back with others");
     }
 
     #[test]
@@ -486,6 +496,8 @@ mod tests {
         assert_eq!(rhythm.decide(&used(1), at(1)), Act::Allow(0));
         rhythm.departed(Mode::Exclusive, at(2));
         rhythm.failed(at(3));
+        rhythm.hear(News::Changed, at(4));
+        assert!(!rhythm.may_try(at(4)), "what is heard is what trying has done");
         assert_eq!(rhythm.decide(&away(WRITE), at(4)), Act::Wait(Some(at(1_003).min(at(1_004)))));
     }
 

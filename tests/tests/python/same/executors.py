@@ -35,7 +35,21 @@ if __name__ == "__main__":
     with ThreadPoolExecutor(max_workers=3) as threads:
         print(list(threads.map(note, range(5))), threads.submit(note, 9).result())
     print(sorted(seen))
+    executor = ProcessPoolExecutor(1)
+    futures = [executor.submit(cube, x) for x in range(50)]
+    print(futures[-1].cancel(), futures[-1].cancelled())
+    executor.shutdown(cancel_futures=True)
+    print(futures[0].result(), futures[-2].cancelled(), all(future.done() for future in futures))
+    with mp.Pool(1) as pool:
+        errors = []
+        unsendable = pool.apply_async(lambda: 1, error_callback=errors.append)
+        unsendable.wait()
+        print(unsendable.successful(), len(errors))
     try:
         ThreadPoolExecutor(0)
     except ValueError as error:
         print(error)
+    # Nobody waits for these, or shuts it down: they are done all the same.
+    left = ProcessPoolExecutor(2)
+    for x in range(20):
+        left.submit(print, "left", 7, flush=True)

@@ -27,7 +27,8 @@ def look(whose):
     try:
         print(whose, repr(input()))
     except EOFError:
-        print(whose, "nothing to read", repr(sys.stdin.read()), sys.stdin.closed)
+        print(whose, "nothing to read", repr(sys.stdin.read()), sys.stdin.closed, sys.stdin.mode)
+    print(whose, isinstance(sys.stdin.fileno(), int), sys.stdin.isatty(), sys.stdin.readable(), mp.cpu_count() == os.cpu_count())
 
 
 def child(drawn, key):
