@@ -63,6 +63,9 @@ const TAKEN_AT_ONCE: u64 = 1 << 24;
 /// Fences that are reserved at once, which waits for the disk: for hundreds of hosts that die.
 const RESERVED_AT_ONCE: u64 = 1 << 32;
 
+/// The same where there is no text: it may be lost again and again, and what was reserved with it.
+const RESERVED_AT_FIRST: u64 = 1 << 26;
+
 /// Fences of the readers of one host, each time that it has the lock beside others.
 const FOR_READERS: u64 = 1 << 20;
 
@@ -413,8 +416,7 @@ impl MachineLock {
     /// Reserves the next block; answers the first fence that may be issued, and the end.
     fn reserve(&self, note: &Note) -> Result<(u64, u64), MachineLockError> {
         self.make_directory()?;
-        // Where the text is lost again and again, so are the fences that were reserved.
-        let count = if note.reserved > 0 { RESERVED_AT_ONCE } else { TAKEN_AT_ONCE };
+        let count = if note.reserved > 0 { RESERVED_AT_ONCE } else { RESERVED_AT_FIRST };
         let block = reserve_block_from(&self.directory, &self.name, count, note.next)?;
         // What follows on what was reserved before is one piece with it.
         let start = if block.start == note.reserved { note.next } else { block.start };
