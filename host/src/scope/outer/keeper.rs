@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Wake, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ use super::rhythm::{Act, Moment, Rhythm};
 use super::{OuterLock, Outside, Taken};
 use crate::observe::{Event, Events};
 use crate::scope::ScopedLock;
+
+/// How often somebody who asks in passing gives way to whoever is at the door.
+const ENTER_TRIES: u32 = 200;
 
 /// The gates of a host, and the thread that keeps them.
 #[derive(Debug)]
@@ -120,8 +123,7 @@ impl GateKeeper {
     /// Takes the outer lock for somebody who asks in passing, if it is to be had now.
     pub(in crate::scope) fn try_fetch(&self, lock: &Arc<ScopedLock>, mode: Mode) {
         let Some(door) = self.shared.door(lock.id) else { return };
-        // Whoever is at the door does the same.
-        let Ok(mut inside) = door.inside.try_lock() else { return };
+        let Some(mut inside) = door.try_enter() else { return };
         let now = now();
         let is_away = self.shared.table.gate_phase(lock.id) == Some(GatePhase::Away);
         if inside.closed || !is_away || !inside.rhythm.may_try(now) {
@@ -253,6 +255,18 @@ impl Due {
 }
 
 impl Door {
+    /// For who asks in passing: the keeper is at a door for moments, unless it waits for a disk, and then nobody waits for it.
+    fn try_enter(&self) -> Option<MutexGuard<'_, Inside>> {
+        for _ in 0..ENTER_TRIES {
+            match self.inside.try_lock() {
+                Ok(inside) => return Some(inside),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => thread::yield_now(),
+            }
+        }
+        None
+    }
+
     /// Does what there is to do, and says when to look again.
     fn look(&self, shared: &Shared) -> Option<Moment> {
         // Let go after the door: its end comes here again.
