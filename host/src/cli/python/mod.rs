@@ -19,6 +19,9 @@ use script::Script;
 /// What a process of Python may start at once, itself included below it: programs for `multiprocessing` start many.
 const CHILDREN_MAX: u32 = 1_000;
 
+/// What a process of Python may have open: each of its children, and its locks and queues, beside what it leaves to be collected.
+const HANDLES_MAX: u32 = 4 * CHILDREN_MAX;
+
 /// What one call of a Python program may carry: an item of a queue, what a process is started with.
 const CALL_BYTES_MAX: usize = 80 << 20;
 
@@ -35,7 +38,7 @@ pub(super) fn limits_of(program: &Path) -> Limits {
     if !is_script(program) {
         return Limits::default();
     }
-    Limits { children_max: CHILDREN_MAX, call_bytes_max: CALL_BYTES_MAX, ..Limits::default() }
+    Limits { children_max: CHILDREN_MAX, handles_max: HANDLES_MAX, call_bytes_max: CALL_BYTES_MAX, ..Limits::default() }
 }
 
 /// Where a process lives of which nobody has said it. What uses `multiprocessing` does so to have all cores.
