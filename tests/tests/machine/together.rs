@@ -24,7 +24,8 @@ const GUESTS: u64 = 16;
 const FLOCKS: u64 = 4;
 const PYTHONS: u64 = 4;
 
-/// Nobody waits longer.
+/// Nobody who waits in the system's queue does so for longer. Who polls may come at a bad moment again and again, and how long
+/// that lasts is told and not asserted.
 const LONGEST_WAIT_MS: u64 = 5_000;
 
 const FLOCK: &str = r#"
@@ -223,10 +224,11 @@ fn no_update_is_lost_and_nobody_is_inside_with_another_however_hosts_end() {
         let waits = line_of(&data.join(format!("waits-{who}")));
         waits.lines().map(|wait| wait.parse::<u64>().expect("it is a number")).max().expect("it waited")
     };
-    let flocks = (0..FLOCKS).map(|number| longest(format!("f{number}")));
-    let waits: Vec<_> = flocks.chain((0..PYTHONS).map(|number| longest(format!("p{number}")))).collect();
+    let waits: Vec<_> = (0..FLOCKS).map(|number| longest(format!("f{number}"))).collect();
+    let polls: Vec<_> = (0..PYTHONS).map(|number| longest(format!("p{number}"))).collect();
     figure(format_args!(
-        "{count} updates in {:?}, {killed} hosts killed, {stopped} stopped; the longest waits of the native programs: {waits:?} ms",
+        "{count} updates in {:?}, {killed} hosts killed, {stopped} stopped; the longest waits of flock(1): {waits:?} ms, of those \
+         who poll: {polls:?} ms",
         begun.elapsed()
     ));
     assert!(waits.iter().all(|wait| *wait <= LONGEST_WAIT_MS), "somebody waits for too long: {waits:?} ms");
