@@ -164,6 +164,11 @@ impl Runtime {
         crate::program::inspect(&self.engines, self.profile, self.cache.as_ref(), path)
     }
 
+    /// How many threads this host runs processes on: one per core, unless [`RuntimeConfig::shards`] says otherwise.
+    pub fn shards(&self) -> usize {
+        self.shards.as_ref().map_or(0, ShardThreads::count)
+    }
+
     /// How many processes of a profile this host has room for at once, whatever they do.
     pub fn room(&self, profile: Profile) -> Result<usize, RuntimeError> {
         let kind = self.engines.get(profile).map_err(|error| RuntimeError::Engine(error.to_string()))?;

@@ -169,30 +169,38 @@ class Parent:
         return self._has_ended or None
 
 
+def packed(popen, process_obj):
+    """What a child is started with: how it is prepared, and what it is to do."""
+    from multiprocessing import context, reduction, spawn
+
+    start = io.BytesIO()
+    prepared = spawn.get_preparation_data(process_obj._name)
+    # The child is there from its start; without a directory there is only `/`, which is none to change to.
+    del prepared["dir"]
+    prepared["parent_life"] = _life()
+    if path := prepared.get("init_main_from_path"):
+        prepared["main_code"] = lk_main.to_send(path)
+    prepared["own_modules"] = lk_library.own
+    context.set_spawning_popen(popen)
+    try:
+        reduction.dump(prepared, start)
+        reduction.dump(process_obj, start)
+    finally:
+        context.set_spawning_popen(None)
+    return start.getvalue()
+
+
 class Popen:
     """A child, started as `spawn` has it: a new instance of this component that unpickles what to do."""
 
     method = "spawn"
 
     def __init__(self, process_obj):
-        from multiprocessing import context, reduction, spawn, util
+        from multiprocessing import util
 
         util._flush_std_streams()
         self.returncode, self.outcome, self.finalizer, self._asked = None, None, None, None
-        start = io.BytesIO()
-        prepared = spawn.get_preparation_data(process_obj._name)
-        # The child is there from its start; without a directory there is only `/`, which is none to change to.
-        del prepared["dir"]
-        prepared["parent_life"] = _life()
-        if path := prepared.get("init_main_from_path"):
-            prepared["main_code"] = lk_main.to_send(path)
-        prepared["own_modules"] = lk_library.own
-        context.set_spawning_popen(self)
-        try:
-            reduction.dump(prepared, start)
-            reduction.dump(process_obj, start)
-        finally:
-            context.set_spawning_popen(None)
+        start = packed(self, process_obj)
         environment = [
             *os.environ.items(),
             # The rest comes with what it is prepared with.
@@ -205,7 +213,7 @@ class Popen:
         options = {"orphans": orphans, "memory_bytes": None, "timeout": None, **getattr(process_obj, "_options", {})}
         options = host_process.Options(
             args=sys.argv,
-            start=start.getvalue(),
+            start=start,
             env=environment,
             grants=None,
             objects=list(known),

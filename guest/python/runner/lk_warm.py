@@ -4,7 +4,6 @@ Each page of the snapshot that a process writes to is copied for it alone, and t
 """
 
 import gc
-import io
 import itertools
 import marshal
 import os
@@ -16,7 +15,7 @@ import lk_host
 import lk_main
 import lk_mp
 import threading
-from multiprocessing import context, process, reduction, spawn, util
+from multiprocessing import context, process, spawn, util
 
 #: More than it takes until code is specialised.
 _TIMES = 20
@@ -89,22 +88,12 @@ def _restore(now, before):
 def _start():
     """What a program sends to a child."""
     main = types.ModuleType("__main__")
+    main.__file__ = "/main.py"
     exec(_MAIN.replace("__main__", "another"), main.__dict__)
     sys.modules["__main__"] = main
-    child = context.SpawnProcess(target=main.body)
-    prepared = spawn.get_preparation_data(child._name)
-    prepared.pop("dir", None)
-    prepared |= {"init_main_from_path": "/main.py", "parent_life": lk_host.Object("rwlock", "life", is_mine=False)}
-    prepared["own_modules"] = []
-    prepared["main_code"] = marshal.dumps(compile(_MAIN, "/main.py", "exec"))
-    start = io.BytesIO()
-    context.set_spawning_popen(start)
-    try:
-        reduction.dump(prepared, start)
-        reduction.dump(child, start)
-    finally:
-        context.set_spawning_popen(None)
-    return start.getvalue()
+    lk_main.received(main.__file__, marshal.dumps(compile(_MAIN, main.__file__, "exec")))
+    lk_mp._own_life = lk_host.Object("rwlock", "life", is_mine=False)
+    return lk_mp.packed(object(), context.SpawnProcess(target=main.body))
 
 
 #: More than a start allocates, and larger than any hole.

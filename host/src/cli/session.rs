@@ -150,6 +150,11 @@ impl Session {
         Ok(program)
     }
 
+    /// How many cores there are for processes.
+    pub(super) fn cores(&self) -> usize {
+        self.runtime.shards()
+    }
+
     /// Loads the programs that processes may start.
     pub(super) fn load_all(&self, programs: Vec<(String, PathBuf)>) -> anyhow::Result<Vec<ProgramSpec>> {
         programs.into_iter().map(|(name, path)| Ok(ProgramSpec { name, program: self.load(&path)? })).collect()

@@ -105,6 +105,10 @@ impl Drop for Shard {
 }
 
 impl ShardThreads {
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Waits until every shard has run dry.
     pub(crate) fn join(self) {
         for thread in self.0 {

@@ -108,15 +108,12 @@ pub(super) struct Loader<'a> {
     session: &'a Session,
     /// The runner, and what scripts import, if there are scripts.
     python: Option<(Program, Vec<PathBuf>)>,
-    /// How many cores there are for the processes of scripts.
-    cores: usize,
 }
 
 impl<'a> Loader<'a> {
     pub(super) fn new(session: &'a Session, host: &HostOptions, options: &PythonOptions) -> anyhow::Result<Self> {
-        let cores = host.shards.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         if !host.runs_python {
-            return Ok(Self { session, python: None, cores });
+            return Ok(Self { session, python: None });
         }
         let cache = host.needed_cache_dir()?;
         let mut python_path = options.python_path.clone();
@@ -124,14 +121,15 @@ impl<'a> Loader<'a> {
             python_path.push(requirements::installed(&cache, file)?);
         }
         let runner = session.load(&runner::runner(&cache)?)?;
-        Ok(Self { session, python: Some((runner, python_path)), cores })
+        Ok(Self { session, python: Some((runner, python_path)) })
     }
 
     pub(super) fn load(&self, path: &Path) -> anyhow::Result<Loaded> {
         match &self.python {
-            Some((runner, python_path)) if is_script(path) => {
-                Ok(Loaded { program: runner.clone(), script: Some(Script::new(path, python_path, self.cores)?) })
-            }
+            Some((runner, python_path)) if is_script(path) => Ok(Loaded {
+                program: runner.clone(),
+                script: Some(Script::new(path, python_path, self.session.cores())?),
+            }),
             Some(_) | None => Ok(Loaded { program: self.session.load(path)?, script: None }),
         }
     }

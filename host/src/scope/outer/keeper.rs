@@ -4,7 +4,7 @@
 //! waits any more when an outer lock comes, it goes back at once.
 //!
 //! Mutexes are taken in this order: a door, then one of the table; what was heard before either. Under a door's mutex there
-//! may be a sync, once in millions of fences.
+//! may be a sync, once in billions of fences, or where the text of the lock file is lost.
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
@@ -368,7 +368,7 @@ impl Inside {
         }
     }
 
-    /// The files that are bound to the lock are told first which fences may come: this syncs, once in millions of fences.
+    /// The files that are bound to the lock are told first which fences may come: this syncs, as rarely as more are reserved.
     fn tell_files(&mut self, lock: &ScopedLock, reserved: u64) -> io::Result<()> {
         if reserved > self.reserved {
             lock.reserve_fences(reserved)?;
