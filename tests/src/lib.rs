@@ -6,10 +6,12 @@
 mod guests;
 mod host;
 mod play;
+mod python;
 
 pub use guests::{command, guest, guest_p1, plugin, workspace};
 pub use host::{Lines, TestHost, comes_true, join, log_of, spec, until};
 pub use play::{Actor, Play, configured, thing};
+pub use python::{environment, install, well};
 
 use std::fmt;
 use std::io::{Write, stderr};

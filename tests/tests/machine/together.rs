@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use lockkeeper_tests::{figure, guest};
+use lockkeeper_tests::{environment, figure, guest, install};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Place, line_of};
@@ -45,30 +45,10 @@ while [ $i -lt $3 ]; do
 done
 "#;
 
-/// With filelock from PyPI if it is there; else with what filelock does: it opens the file and tries, every 50 ms. Two empty
-/// it each time, as filelock did before version 4.
 const PYTHON: &str = r#"
-import fcntl, os, sys, time
-from contextlib import contextmanager
+import os, sys, time
+from filelock import FileLock
 lock, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
-try:
-    from filelock import FileLock
-except ImportError:
-    @contextmanager
-    def FileLock(path):
-        while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if name in ("p0", "p1") else 0))
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                os.close(fd)
-                time.sleep(0.05)
-        try:
-            yield
-        finally:
-            fcntl.flock(fd, fcntl.LOCK_UN)
-            os.close(fd)
 def put(file, text):
     fd = os.open(file, os.O_WRONLY)
     os.write(fd, f"{text:63}\n".encode())
@@ -136,6 +116,11 @@ fn start_host(place: &Place, number: usize, rounds: u64) -> Host {
 fn no_update_is_lost_and_nobody_is_inside_with_another_however_hosts_end() {
     let updates = updates();
     let place = Place::new();
+    let python = environment(&place.path(""));
+    install(&python, &["filelock"]);
+    // This one empties the lock file whenever it opens it, as many that are in use do.
+    let older_filelock = place.path("older");
+    install(&python, &["--target", &older_filelock.display().to_string(), "filelock<3.13"]);
     let data = place.path("data");
     fs::create_dir_all(data.join("doomed")).expect("it is made");
     fs::create_dir(place.path("locks")).expect("it is made");
@@ -146,17 +131,24 @@ fn no_update_is_lost_and_nobody_is_inside_with_another_however_hosts_end() {
     let mut started = HOSTS;
     let mut hosts: Vec<_> = (0..HOSTS).map(|number| start_host(&place, number, rounds)).collect();
     let lock = place.path("locks/m.lock");
-    let stranger = |program: &str, script: &str, name: String| {
-        let mut command = Command::new(program);
-        command.arg("-c").arg(script);
-        if program == "sh" {
-            command.arg("sh");
-        }
+    let start_stranger = |mut command: Command, name: String| {
         command.arg(&lock).arg(name).arg(strangers_rounds.to_string()).current_dir(&data);
         command.spawn().expect("it starts")
     };
-    let mut strangers: Vec<_> = (0..FLOCKS).map(|number| stranger("sh", FLOCK, format!("f{number}"))).collect();
-    strangers.extend((0..PYTHONS).map(|number| stranger("python3", PYTHON, format!("p{number}"))));
+    let mut strangers = Vec::new();
+    for number in 0..FLOCKS {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", FLOCK, "sh"]);
+        strangers.push(start_stranger(shell, format!("f{number}")));
+    }
+    for number in 0..PYTHONS {
+        let mut program = Command::new(&python);
+        program.args(["-c", PYTHON]);
+        if number % 2 == 0 {
+            program.env("PYTHONPATH", &older_filelock);
+        }
+        strangers.push(start_stranger(program, format!("p{number}")));
+    }
     let (kills, stops) = (updates / 1_000, updates / 1_000);
     let (mut killed, mut stopped) = (0, 0);
     let mut random = Random(0x9E37_79B9_7F4A_7C15);

@@ -2,17 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use lockkeeper_tests::workspace;
+use lockkeeper_tests::{environment, install, well, workspace};
 
 use crate::support::{lockkeeper, program, text};
-
-fn run(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().expect("it starts");
-    assert!(status.success(), "{command:?}: {status}\n{}{}", text(&stdout), text(&stderr));
-    text(&stdout)
-}
 
 #[test]
 fn everything_in_the_package_does_what_it_says() {
@@ -27,7 +21,7 @@ fn everything_in_the_package_does_what_it_says() {
          grants = {{ lock = [\"results\"], value = [\"counter\"], file = [\"rows\", \"log\"] }}\n"
     );
     fs::write(&manifest, job).expect("a file");
-    let said = run(lockkeeper().arg("run").arg(&manifest));
+    let said = well(lockkeeper().arg("run").arg(&manifest));
     let wanted = fs::read_to_string(program.with_extension("out")).expect("what it prints stands beside it");
     assert_eq!(said, wanted);
     let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect("it was written");
@@ -75,7 +69,7 @@ fn pure_packages_are_installed_once_and_others_are_refused_with_what_to_do() {
                  build-backend = \"setuptools.build_meta\"\n[tool.setuptools]\npackages = [\"greeting\"]\n";
     fs::write(package.join("pyproject.toml"), about).expect("a file");
     let python = environment(dir.path());
-    run(Command::new(&python).args(["-m", "pip", "wheel", "--quiet", "--wheel-dir"]).arg(dir.path()).arg(&package));
+    well(Command::new(&python).args(["-m", "pip", "wheel", "--quiet", "--wheel-dir"]).arg(dir.path()).arg(&package));
     let (file, program) = (dir.path().join("requirements.txt"), dir.path().join("app.py"));
     fs::write(&file, "./greeting-1-py3-none-any.whl\n").expect("a file");
     fs::write(&program, "import greeting\nprint(greeting.hello())\n").expect("a file");
@@ -95,24 +89,18 @@ fn pure_packages_are_installed_once_and_others_are_refused_with_what_to_do() {
     assert!(third.status.code() == Some(2) && said.contains("has to be pure Python"), "{said}");
 }
 
-/// A virtual environment in a directory; its interpreter.
-fn environment(dir: &Path) -> std::path::PathBuf {
-    run(Command::new("python3").args(["-m", "venv"]).arg(dir.join("environment")));
-    dir.join("environment/bin/python")
-}
-
 #[test]
 fn the_package_installs_into_cpython_has_types_and_says_that_it_needs_the_host() {
     let dir = tempfile::tempdir().expect("a directory");
     let python = environment(dir.path());
     // It is built beside its sources.
     let sources = dir.path().join("package");
-    run(Command::new("cp").arg("-r").arg(workspace().join("guest/python/package")).arg(&sources));
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "mypy"]).arg(&sources));
+    well(Command::new("cp").arg("-r").arg(workspace().join("guest/python/package")).arg(&sources));
+    install(&python, &["mypy", &sources.display().to_string()]);
     let uses = "import lockkeeper\nprint(lockkeeper.__version__)\nfor name in lockkeeper.__all__:\n    \
                 assert getattr(lockkeeper, name).__doc__, name\ntry:\n    lockkeeper.Mutex('results')\n\
                 except lockkeeper.NeedsHost as error:\n    print(error)\n";
-    let said = run(Command::new(&python).arg("-c").arg(uses).current_dir(dir.path()));
+    let said = well(Command::new(&python).arg("-c").arg(uses).current_dir(dir.path()));
     let wanted = "0.1.0\nlockkeeper.Mutex needs the host: run this program with `lockkeeper run PROGRAM.py`; outside of it \
                   the package has names and types, and nothing behind them\n";
     assert_eq!(said, wanted);
