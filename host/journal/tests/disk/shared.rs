@@ -3,7 +3,7 @@
 //! Whose turn it is only the script says, so every run of it is the same: a turn lasts until its host leaves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lockkeeper_journal::inspect::{self, Verdict};
@@ -412,9 +412,10 @@ fn an_old_fence_is_refused_after_the_owner_in_another_host_has_written() {
             let mut pair = Pair::new(flavour);
             pair.play(&[(First, Open), (First, Leave), (Other, Open), (Other, Leave)]);
             let [Some(first), Some(other)] = &pair.files else { panic!("both are open") };
-            // What would be given out here is given out by others too.
+            // What would be given out here is given out by others too, whoever's turn it is.
             first.reserve_fences(1_000).expect("nothing to be done");
             first.append(&flavour.record(1), fence(5)).expect("it is the first");
+            first.reserve_fences(2_000).expect("nothing to be done");
             first.end_turn();
             other.append(&flavour.record(2), fence(7)).expect("it is the next");
             match dies {
@@ -546,8 +547,8 @@ fn a_shared_file_buffers_nothing() {
     assert!(Durability::Buffered < Durability::Written);
 }
 
-/// Nobody waits that long for a turn, even on a slow machine.
-const FOR_EVER: Duration = Duration::from_secs(60);
+/// Nobody waits that long for twenty turns, even on a slow machine.
+const FOR_EVER: Duration = Duration::from_secs(30);
 
 /// Whether the lock of the file can be had now.
 fn is_free(machine: &Machine) -> bool {
@@ -602,19 +603,21 @@ fn a_turn_does_not_end_while_a_sync_of_it_is_under_way() {
 fn a_turn_ends_for_whoever_waits_and_records_of_a_thread_stay_in_order() {
     let machine = machine();
     let mut spec = spec(LINES);
-    spec.cohort = Duration::from_millis(2);
+    // So long that whoever appends without end is never found at rest, on a machine with more to do.
+    spec.cohort = Duration::from_millis(100);
     let hosts = [machine.host(), machine.host()];
     let open =
         |host: &Host| AppendFile::open_on(&(Arc::new(host.clone()) as Arc<dyn Disk>), &spec).expect("it is shared").0;
     let files = [open(&hosts[0]), open(&hosts[1])];
-    let ended = AtomicBool::new(false);
-    let (files, ended) = (&files, &ended);
+    let (ended, appended) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (files, ended, appended) = (&files, &ended, &appended);
     let began = Instant::now();
     let endless = |thread: usize| {
         move || {
             let mut n = 0;
             while !ended.load(Ordering::SeqCst) && began.elapsed() < FOR_EVER {
                 files[0].append(format!("0 {thread} {n}").as_bytes(), unguarded).expect("its turn comes");
+                appended.fetch_add(1, Ordering::SeqCst);
                 if n % 64 == 0 {
                     files[0].sync().wait().expect("its turn comes");
                 }
@@ -626,6 +629,11 @@ fn a_turn_ends_for_whoever_waits_and_records_of_a_thread_stay_in_order() {
     let counts = std::thread::scope(|scope| {
         let endless = [scope.spawn(endless(0)), scope.spawn(endless(1))];
         for n in 0..20 {
+            // It is the other one's turn.
+            let before = appended.load(Ordering::SeqCst);
+            while appended.load(Ordering::SeqCst) == before && began.elapsed() < FOR_EVER {
+                std::thread::yield_now();
+            }
             files[1].append(format!("1 0 {n}").as_bytes(), unguarded).expect("its turn comes");
             files[1].end_turn();
         }
