@@ -52,7 +52,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, process};
 
 use crate::counter::{COUNTER_START, CounterError, reserve_block_from};
-use crate::flocks;
+use crate::flocks::{self, Flock};
 use crate::lock_file::{LockFile, Remote, Tried};
 use crate::os_lock::{HOLDER_CHARS_MAX, Mode, OsLockError, open_to_read, printable};
 use crate::storage::make_dirs_durably;
@@ -171,6 +171,26 @@ pub struct Note {
     pub next: u64,
     /// So far fences are reserved durably.
     pub reserved: u64,
+}
+
+impl Note {
+    /// Whether whoever wrote this has the lock, or had it when its host died, as far as the system knows who has the file
+    /// locked. Others write nothing: what an earlier one has left there says nothing of them.
+    pub fn is_of_holder(&self, flocks: &[Flock]) -> bool {
+        let mut locked = flocks.iter().filter(|flock| !flock.waits).peekable();
+        let nobody_has_it = locked.peek().is_none();
+        match (self.state, self.holder.presence()) {
+            (State::Free, _) => false,
+            // Readers do not write that they go.
+            (State::Shared, _) if nobody_has_it => false,
+            (State::Held, _) if nobody_has_it => true,
+            // Its number is another one here.
+            (_, Presence::Unknown) => true,
+            (_, Presence::Running | Presence::Stopped | Presence::Gone) => {
+                locked.any(|flock| flock.pid == self.holder.pid)
+            }
+        }
+    }
 }
 
 /// What a lock brings that was taken.

@@ -81,6 +81,12 @@ pub enum AcquireError {
         /// The lock.
         lock: LockId,
     },
+    /// The lock comes from outside of the host, and cannot be had there ([`crate::LockTable::turn_away`]).
+    #[error("lock {lock} cannot be had from outside of the host")]
+    Unavailable {
+        /// The lock.
+        lock: LockId,
+    },
     /// The barrier is broken.
     #[error("the barrier is broken: {cause}")]
     Broken {

@@ -9,6 +9,7 @@
 use std::task::Waker;
 
 use crate::ids::{Ask, EndCause, FenceBlock, GatePhase, Mode};
+use crate::queue::Ticket;
 
 /// | phase | who is granted | who may leave it |
 /// |---|---|---|
@@ -24,6 +25,10 @@ pub(crate) struct Gate {
     grants: u64,
     /// Whom to tell that there is something to do at the gate. Taken out when it is rung.
     bell: Option<Waker>,
+    /// How it was left by the last owner before it came home.
+    found: Left,
+    /// Who stands before this place in the queue is told that the lock is not to be had.
+    turned_away: Option<Ticket>,
 }
 
 /// What the keeper of a gate brings home.
@@ -64,7 +69,7 @@ pub struct Departure {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { phase: GatePhase::Away, grants_left: 0, grants: 0, bell: None }
+        Self { phase: GatePhase::Away, grants_left: 0, grants: 0, bell: None, found: Left::Clean, turned_away: None }
     }
 
     pub(crate) fn phase(&self) -> GatePhase {
@@ -84,11 +89,25 @@ impl Gate {
         }
     }
 
-    pub(crate) fn come_home(&mut self, mode: Mode, grants_max: u64) {
+    pub(crate) fn found(&self) -> Left {
+        self.found
+    }
+
+    /// Whether who stands here has waited in vain: its keeper has said so.
+    pub(crate) fn turns_away(&self, ticket: Ticket) -> bool {
+        self.turned_away.is_some_and(|end| ticket < end)
+    }
+
+    pub(crate) fn turn_away(&mut self, end: Ticket) {
+        self.turned_away = Some(end);
+    }
+
+    pub(crate) fn come_home(&mut self, mode: Mode, grants_max: u64, found: Left) {
         assert_eq!(self.phase, GatePhase::Away, "a lock comes home that was away");
         assert!(matches!(mode, Mode::Exclusive | Mode::Shared), "a lock is had alone or beside others");
         assert!(grants_max > 0, "a lock that comes home is granted");
         (self.phase, self.grants_left, self.grants) = (GatePhase::Home(mode), grants_max, 0);
+        self.found = found;
     }
 
     /// Somebody was granted the lock.

@@ -121,6 +121,7 @@ impl private::FromAnswer for Turn {
 /// * [`AcquireError::Cancelled`]: its owner is being ended, or the table was shut down;
 /// * [`AcquireError::Lost`]: the lock was granted to it and taken away before it was polled;
 /// * [`AcquireError::FencesExhausted`]: it was its turn and no fence was left;
+/// * [`AcquireError::Unavailable`]: it comes from outside of the host, and cannot be had there;
 /// * [`AcquireError::NotRecoverable`], [`AcquireError::Broken`], [`AcquireError::Closed`], as the primitive says.
 ///
 /// Dropping it leaves the queue. Whatever was on its way to it, a wake-up or a grant, passes on to the next waiter.
@@ -219,6 +220,7 @@ impl<A: Given> Wait<A> {
             }
             Progress::NoFence => AcquireError::FencesExhausted { lock },
             Progress::NotRecoverable => AcquireError::NotRecoverable { lock },
+            Progress::Unavailable => AcquireError::Unavailable { lock },
             Progress::TimedOut => AcquireError::TimedOut,
             Progress::Gone => AcquireError::Cancelled,
         };

@@ -79,6 +79,10 @@ impl From<AcquireError> for Refusal {
             AcquireError::FencesExhausted { .. } => {
                 types::Error::Unavailable("no fence could be reserved for this lock; try again".to_owned())
             }
+            // Why is for the host's events: it has paths in it.
+            AcquireError::Unavailable { .. } => types::Error::Unavailable(
+                "this lock cannot be had on this machine now, as the host tells who runs it; try again".to_owned(),
+            ),
             AcquireError::Cancelled => types::Error::Cancelled,
             AcquireError::Lost { how } => types::Error::Lost(how.into()),
             AcquireError::TimedOut => types::Error::TimedOut,

@@ -32,6 +32,10 @@ impl Actor {
         turn::lock_request().await;
         self.proceed()?;
         self.asks(lock);
+        // Who does not wait would never see a lock come that has to be fetched.
+        if timeout == Some(0) {
+            self.scope.try_fetch(lock, ask.mode()).map_err(|error| self.refused(lock, error))?;
+        }
         let answer = match self.spin(lock, ask) {
             Some(acquired) => return Ok(self.granted(lock, acquired, Duration::ZERO)),
             None => self.scope.table().ask(self.owner(), lock.id, ask, clock::now()),
@@ -76,7 +80,7 @@ impl Actor {
     /// Acquires a lock if that needs no waiting.
     pub(super) fn try_acquire(&self, lock: &Arc<ScopedLock>, ask: Ask) -> Result<Option<Acquired>, Refusal> {
         let mut taken = self.scope.table().try_ask(self.owner(), lock.id, ask, clock::now())?;
-        if taken.is_none() && self.scope.try_fetch(lock, ask.mode()) {
+        if taken.is_none() && self.scope.try_fetch(lock, ask.mode())? {
             taken = self.scope.table().try_ask(self.owner(), lock.id, ask, clock::now())?;
         }
         Ok(taken.map(|acquired| self.granted(lock, acquired, Duration::ZERO)))

@@ -128,7 +128,11 @@ impl<'a> Acquire<'a> {
         let actor = &self.party.actor;
         let try_ask = || actor.scope.table().try_ask(actor.owner(), lock.id, ask, Instant::now());
         let tried = match try_ask() {
-            Ok(None) if actor.scope.try_fetch(lock, ask.mode()) => try_ask(),
+            Ok(None) => match actor.scope.try_fetch(lock, ask.mode()) {
+                Ok(true) => try_ask(),
+                Ok(false) => Ok(None),
+                Err(error) => Err(error),
+            },
             tried => tried,
         };
         match tried {
@@ -143,6 +147,10 @@ impl<'a> Acquire<'a> {
         let actor = &self.party.actor;
         let asked = Instant::now();
         actor.asks(lock);
+        // Who does not wait would never see a lock come that has to be fetched.
+        if self.within == Some(Duration::ZERO) {
+            actor.scope.try_fetch(lock, ask.mode()).map_err(|error| self.refused(lock, error))?;
+        }
         let answer = match actor.scope.table().ask(actor.owner(), lock.id, ask, asked) {
             Ok(Passage::Ready(acquired)) => Ok(acquired),
             Ok(Passage::Wait(wait)) => {

@@ -121,6 +121,16 @@ pub enum JobError {
         /// Its name.
         name: Name,
     },
+    /// Two locks would be one, and who has the first would wait for itself at the second.
+    #[error("locks `{lock}` and `{other}` have one lock file, {}; give each a `file` of its own", path.display())]
+    SameLockFile {
+        /// The one.
+        lock: Name,
+        /// The one before it.
+        other: Name,
+        /// Their file.
+        path: PathBuf,
+    },
     /// A lock that others outside of this host have too cannot be opened.
     #[error("lock `{lock}`: {source}")]
     Outer {

@@ -9,10 +9,11 @@ mod spec;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::{fmt, fs};
 
 use lockkeeper_journal::{AppendError, AppendFile, OpenReport, Position, inspect};
 use lockkeeper_locks::{AfterDeath, Array, EndCause, Fence, Kind as TableKind, LockConfig, LockView, Value};
@@ -44,6 +45,12 @@ pub use spec::{
     AppendSpec, DEPTH_MAX, JobLimits, JobSpec, LockKind, LockSpec, MAX_HOLD_MAX, ProgramSpec, VALUE_BYTES_MAX,
     ValueContent, ValueSpec, check_max_hold,
 };
+
+/// Whether two paths, whose files are there, name the same.
+fn are_one_file(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    one == other || matches!((file(one), file(other)), (Ok(one), Ok(other)) if one == other)
+}
 
 /// A job that is open: its locks exist, its files are this host's alone.
 pub struct Job {
@@ -92,7 +99,7 @@ impl fmt::Debug for Job {
 impl Job {
     pub(crate) fn open(host: &Arc<Host>, spec: JobSpec) -> Result<Self, JobError> {
         let mut rights = Rights::default();
-        let mut lock_files = Vec::new();
+        let mut lock_files: Vec<(Name, PathBuf)> = Vec::new();
         for AppendSpec { name, requires_lock, .. } in spec.files.iter().filter(|file| file.file.shared) {
             let lock = spec.locks.iter().find(|lock| Some(&lock.name) == requires_lock.as_ref());
             if let Some(lock) = lock.filter(|lock| lock.scope == LockScope::Process) {
@@ -124,7 +131,6 @@ impl Job {
             if scope != LockScope::Process && !is_owned {
                 return Err(JobError::NotWider { kind: Kind::of(kind), name });
             }
-            lock_files.extend(host.scope.lock_file(&name, &scope).map(|path| (name.clone(), path)));
             let fences_from = fences_from(host, &name, &spec.files)?;
             let lock = host.scope.create(name.clone(), kind, &scope, config, max_hold, fences_from);
             let lock = lock.map_err(|why| match why {
@@ -132,6 +138,12 @@ impl Job {
                 NotMade::Outer(source) => JobError::Outer { lock: name.clone(), source },
                 NotMade::Keeper(source) => JobError::Keeper { lock: name.clone(), source },
             })?;
+            if let Some(path) = host.scope.lock_file(&name, &scope) {
+                if let Some((other, _)) = lock_files.iter().find(|(_, other)| are_one_file(other, &path)) {
+                    return Err(JobError::SameLockFile { lock: name, other: other.clone(), path });
+                }
+                lock_files.push((name.clone(), path));
+            }
             rights.locks.insert(name, lock);
         }
         for ValueSpec { name, content, requires_lock } in spec.values {

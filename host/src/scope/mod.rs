@@ -28,8 +28,8 @@ use lockkeeper_journal::counter::CounterError;
 use lockkeeper_journal::machine_lock::MachineLockError;
 use lockkeeper_journal::storage::make_dirs_durably;
 use lockkeeper_locks::{
-    Array, EndCause, Fence, FenceBlock, GatePhase, Kind, Limits, Link, LockConfig, LockId, LockTable, Mode, OwnerId,
-    Place, Revoked, Value,
+    AcquireError, Array, EndCause, Fence, FenceBlock, GatePhase, Kind, Limits, Link, LockConfig, LockId, LockTable,
+    Mode, OwnerId, Place, Revoked, Value,
 };
 
 use crate::ids::ProcessId;
@@ -366,10 +366,14 @@ impl ProcessScope {
 
     /// For who asks in passing: fetches a lock that is not at home, if that is to be had now. Says whether it is worth asking
     /// again.
-    pub(crate) fn try_fetch(&self, lock: &Arc<ScopedLock>, mode: Mode) -> bool {
-        let Some(gates) = self.keeper.gates.get().filter(|_| lock.has_gate) else { return false };
-        gates.keeper.try_fetch(lock, mode);
-        matches!(self.table().gate_phase(lock.id), Some(GatePhase::Home(_)))
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError::Unavailable`] if it cannot be had at all.
+    pub(crate) fn try_fetch(&self, lock: &Arc<ScopedLock>, mode: Mode) -> Result<bool, AcquireError> {
+        let Some(gates) = self.keeper.gates.get().filter(|_| lock.has_gate) else { return Ok(false) };
+        gates.keeper.try_fetch(lock, mode)?;
+        Ok(matches!(self.table().gate_phase(lock.id), Some(GatePhase::Home(_))))
     }
 
     /// Takes a hold away and grants the next waiter. With `expect`, only if the hold still has that fence. Answers the

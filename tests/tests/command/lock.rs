@@ -2,10 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use lockkeeper::lock_file::Remote;
+use lockkeeper::machine_lock::{Left, MachineLock, read_note};
+use lockkeeper::os_lock::Mode;
 use lockkeeper_tests::command;
 use tempfile::TempDir;
 
@@ -93,6 +97,56 @@ fn exit_codes_are_those_of_flock() {
     held.lock_shared().expect("nobody has it");
     assert_eq!(run(ours(&["-n", "-s", busy, "--", "true"])).0, Some(0));
     assert_eq!(run(ours(&["-n", "-x", busy, "--", "true"])).0, Some(1));
+}
+
+/// What becomes of the command does not hang on how it was started, nor on what it is.
+#[test]
+fn commands_are_run_as_flock_runs_them() {
+    let Place { dir, lock } = place();
+    let script = dir.path().join("script");
+    fs::write(&script, "exit 5\n").expect("a file");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    for locks in [format!("{} lock", command().display()), "flock".to_owned()] {
+        // A script that says nothing of what runs it.
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &format!("{locks} --nonblocking {} {}", lock.display(), script.display())]);
+        assert_eq!(run(sh).0, Some(5), "{locks}");
+        // Whoever has SIGCHLD ignored leaves it so to those it starts.
+        let mut ignores = Command::new("env");
+        ignores.args(["--ignore-signal=CHLD", "sh", "-c"]);
+        ignores.arg(format!("exec {locks} {} sh -c 'exit 6'", lock.display()));
+        assert_eq!(run(ignores).0, Some(6), "{locks}");
+    }
+}
+
+#[test]
+fn readers_that_begin_at_one_moment_do_not_refuse_each_other() {
+    let Place { dir: _dir, lock } = place();
+    let read = || {
+        let mut reads = ours(&["-n", "-s", "--fence-env", "FENCE", as_text(&lock), "sleep", "0.05"]);
+        reads.spawn().expect("it starts")
+    };
+    // The first fences are reserved on disk.
+    let children: Vec<_> = (0..8).map(|_| read()).collect();
+    let codes: Vec<_> = children.into_iter().map(|mut child| child.wait().expect("it ends").code()).collect();
+    assert_eq!(codes, [Some(0); 8]);
+}
+
+/// What a process of the policy `poison` is refused for is not forgotten because some command ran meanwhile.
+#[test]
+fn what_nobody_has_mended_stays_so_until_it_is_said() {
+    let Place { dir: _dir, lock } = place();
+    let mut ours_before = MachineLock::open(&lock, Remote::Refused, "a test", 0).expect("it is made");
+    let taken = ours_before.try_take(Mode::Exclusive).expect("it can be tried").expect("nobody has it");
+    ours_before.let_go(taken.fences.start, Left::Ruined);
+    let left = || read_note(&lock).expect("it is read").expect("it says something").left;
+    let (code, _, complained) = run(ours(&[as_text(&lock), "true"]));
+    assert!(code == Some(0) && complained.contains("--mark-consistent"), "{complained}");
+    assert_eq!(left(), Left::Ruined);
+    assert_eq!(run(ours(&["--mark-consistent", as_text(&lock), "false"])).0, Some(1));
+    assert_eq!(left(), Left::Ruined);
+    assert_eq!(run(ours(&["--mark-consistent", as_text(&lock), "true"])), (Some(0), String::new(), String::new()));
+    assert_eq!(left(), Left::Clean);
 }
 
 #[test]
@@ -239,7 +293,13 @@ fn the_list_shows_who_has_a_lock_who_waits_and_how_it_was_left() {
     let mut flock = Command::new("flock");
     flock.arg(&lock);
     let holder = Holder::new(flock);
-    assert_eq!((json()[1]["state"].as_str(), json()[1]["others"][0]["pid"].is_u64()), (Some("held"), true));
+    let seen = json();
+    assert_eq!((seen[1]["state"].as_str(), seen[1]["others"][0]["pid"].is_u64()), (Some("held"), true));
+    assert!(
+        seen[1]["holder"].is_null() && seen[1]["held_seconds"].is_null(),
+        "who read it before is gone: {}",
+        seen[1]
+    );
     holder.end();
     let mut nowhere = Command::new(command());
     nowhere.args(["locks", "/nowhere"]);

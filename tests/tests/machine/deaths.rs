@@ -129,10 +129,17 @@ fn a_host_that_was_stopped_for_longer_than_a_hold_may_last_writes_nothing_when_i
     let since = Instant::now();
     // A minute at full scale; enough otherwise.
     let stopped_ms = if at_full_scale() { 60_000 } else { 600 };
-    until("the hold has lasted too long", || since.elapsed().as_millis() > stopped_ms);
-    stopped.signal(Signal::CONT);
-    let answer = stopped.says("append:out:m=");
-    assert!(answer.starts_with("fenced"), "{answer}");
-    assert_eq!(line_of(&place.path("out.txt")), records);
-    until_locked(&mut place.native("m"), Mode::Exclusive);
+    let host = place.host();
+    let job = job(&host);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| job.locks("next").acquire("m").blocking().map(|hold| hold.previous()));
+        until("the hold has lasted too long", || since.elapsed().as_millis() > stopped_ms);
+        assert_eq!(job.inspect_lock("m").expect("a lock").queue.len(), 1, "it waits as long as the other is stopped");
+        stopped.signal(Signal::CONT);
+        let answer = stopped.says("append:out:m=");
+        assert!(answer.starts_with("fenced"), "{answer}");
+        assert_eq!(line_of(&place.path("out.txt")), records);
+        let previous = waiting.join().expect("no panic").expect("it comes");
+        assert!(matches!(previous, Previous::Abandoned { how: EndCause::Expired, .. }), "{previous:?}");
+    });
 }

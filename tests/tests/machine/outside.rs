@@ -2,17 +2,19 @@
 
 use std::fs;
 use std::future::IntoFuture;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use lockkeeper::machine_lock::{State, read_note};
-use lockkeeper::observe::Event;
+use lockkeeper::observe::{Event, Outcome};
 use lockkeeper::os_lock::Mode;
-use lockkeeper::{JobError, JobSpec, LockError, LockKind, Previous};
-use lockkeeper_tests::{Play, join, until};
+use lockkeeper::{AcquireError, JobError, JobSpec, LockError, LockKind, LockScope, LockSpec, Previous};
+use lockkeeper_tests::{PATIENCE, Play, join, thing, until};
 
 use crate::support::{A_MOMENT, Place, job, job_with, locks, of_machine, until_locked};
 
@@ -242,13 +244,84 @@ fn a_job_whose_processes_wait_for_somebody_outside_does_not_stand_still() {
     let (one, two) = (play.start("one", &["lock:m", "unlock:m"]), play.start("two", &["lock:m", "unlock:m"]));
     play.until_queue("m", 2);
     until("people are told who has it", || {
-        host.events().iter().any(|event| matches!(event, Event::WaitsOutside { holder: None, stopped: false, .. }))
+        let who = format!("process {}", std::process::id());
+        let told = |event: &Event| matches!(event, Event::WaitsOutside { holder: Some(holder), stopped: false, .. } if *holder == who);
+        host.events().iter().any(told)
     });
     assert!(play.job().stall().is_none());
     assert!(!host.events().iter().any(|event| matches!(event, Event::Stalled { .. })));
     native.unlock();
     for actor in [one, two] {
         assert_eq!(actor.ends_well().last().map(String::as_str), Some("unlock:m=ok"));
+    }
+}
+
+/// The lock is to leave, as somebody outside may wait for it, but after its holder in here: so it is that one who is waited for.
+#[test]
+fn a_job_stands_still_whose_processes_wait_for_one_that_waits_for_ever_also_while_the_lock_is_to_leave() {
+    let place = Place::new();
+    let host = place.host();
+    let play = Play::new(&host, vec![of_machine("m", LockKind::Mutex), thing("never", LockKind::Event)]);
+    let _stranger = place.native("m");
+    // Longer than the lock stays once it is wanted outside.
+    let one = play.start("one", &["lock:m", "nap:100", "await:never"]);
+    one.answer("lock:m");
+    let two = play.start("two", &["lock:m"]);
+    host.wait_for("the report", |event| matches!(event, Event::Stalled { waits, .. } if waits.len() == 2));
+    play.job().end_stall().expect("it stands still");
+    for actor in [one, two] {
+        assert_eq!(actor.ends().outcome, Outcome::Stalled);
+    }
+}
+
+#[test]
+fn who_does_not_wait_gets_a_lock_that_nobody_has_also_by_a_timeout_of_0() {
+    let place = Place::new();
+    let host = place.host();
+    let hold = job(&host).locks("owner").acquire("m").within(Duration::ZERO).blocking().expect("nobody has it");
+    let second = place.host();
+    let play = Play::new(&second, vec![of_machine("m", LockKind::Mutex), of_machine("n", LockKind::Mutex)]);
+    let said = play.run("guest", &["lock:n:0", "lock:m:0"]);
+    assert!(!said[0].contains("timed-out"), "{said:?}");
+    assert_eq!(said[1], "lock:m:0=timed-out");
+    drop(hold);
+}
+
+/// Who waits for a lock that cannot be locked at all is not to wait for ever, nor to take it for one that others have.
+#[test]
+fn a_lock_that_cannot_be_had_at_all_is_unavailable_and_comes_back() {
+    let place = Place::new();
+    let host = place.host();
+    let job = job(&host);
+    fs::write(place.lock_file("m"), "somebody's data\n").expect("it is written");
+    let mut owner = job.locks("owner");
+    let is_unavailable = |refused: Result<_, LockError>| match refused {
+        Err(LockError::Refused { source, .. }) => matches!(source, AcquireError::Unavailable { .. }),
+        _ => false,
+    };
+    assert!(is_unavailable(owner.acquire("m").now().map(drop)));
+    assert!(is_unavailable(owner.acquire("m").blocking().map(drop)));
+    host.wait_for("why", |event| matches!(event, Event::LockUnavailable { error, .. } if error.contains("m.lock")));
+    fs::write(place.lock_file("m"), "").expect("it is written");
+    let begun = Instant::now();
+    while is_unavailable(owner.acquire("m").blocking().map(drop)) {
+        assert!(begun.elapsed() < PATIENCE, "it does not come back");
+    }
+}
+
+#[test]
+fn two_locks_with_one_file_are_refused() {
+    let place = Place::new();
+    let host = place.host();
+    std::os::unix::fs::symlink(place.path(""), place.path("here")).expect("a link");
+    let named = |name: &str, file: PathBuf| {
+        let scope = LockScope::Machine { file: Some(file), allow_remote: false };
+        LockSpec { scope, ..of_machine(name, LockKind::Mutex) }
+    };
+    for other in [place.lock_file("m"), place.path("here/m.lock")] {
+        let locks = vec![named("a", place.lock_file("m")), named("b", other)];
+        let refused = host.runtime().job(JobSpec { locks, ..JobSpec::default() }).expect_err("they are one");
+        assert!(refused.to_string().contains("locks `b` and `a` have one lock file"), "{refused}");
     }
 }
 

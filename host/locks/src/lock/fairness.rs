@@ -50,7 +50,7 @@ impl Lock {
             self.look_at_the_gate(wakes);
         }
         let Some(front) = self.queue.front() else { return };
-        if self.health == Health::Ruined {
+        if self.health == Health::Ruined || self.is_front_turned_away() {
             self.queue.rouse_front(wakes);
             return;
         }

@@ -54,7 +54,7 @@ impl Lock {
     pub(crate) fn come_home(&mut self, home: &Homecoming, now: Instant, wakes: &mut Wakes) {
         assert!(!self.is_locked(), "nobody has a lock that is not at home");
         self.note_exactly(now);
-        self.gate().come_home(home.mode, home.grants_max);
+        self.gate().come_home(home.mode, home.grants_max, home.left);
         self.fences.replace(home.fences);
         self.taken_from = None;
         self.inherit(home.left);
@@ -89,6 +89,8 @@ impl Lock {
         }
         let mode = self.gate().depart()?;
         let left = match (self.health, self.previous) {
+            // Nobody in here can have mended it, whatever the policy is.
+            _ if self.gate().grants() == 0 => self.gate().found(),
             (Health::Ruined, _) => Left::Ruined,
             (_, Previous::Abandoned { how, .. }) => Left::Abandoned(how),
             (_, Previous::Clean) => Left::Clean,
@@ -96,11 +98,29 @@ impl Lock {
         Some(Departure { mode, next_fence: self.fences.next(), left })
     }
 
-    /// Whether a waiter is kept out by those outside of the host, whoever holds the lock in here.
+    /// The lock cannot be had, and those who wait by now are told so.
+    pub(crate) fn turn_away(&mut self, now: Instant, wakes: &mut Wakes) {
+        self.note_exactly(now);
+        let end = self.queue.end();
+        self.gate().turn_away(end);
+        self.settle(None, wakes);
+    }
+
+    /// Whether a waiter is kept out by those outside of the host, and by nobody in here.
     pub(crate) fn is_kept_out(&self, ticket: Ticket) -> bool {
         let Some(gate) = &self.gate else { return false };
-        // What the gate lets in is behind somebody who may be kept out.
-        self.queue.contains(ticket) && !matches!(gate.phase(), GatePhase::Home(Mode::Exclusive))
+        // What the gate lets in is behind somebody who may be kept out. A lock that is held in here leaves only afterwards.
+        self.queue.contains(ticket) && !matches!(gate.phase(), GatePhase::Home(Mode::Exclusive)) && !self.is_locked()
+    }
+
+    /// Whether a waiter is to be told that the lock is not to be had.
+    pub(super) fn is_turned_away(&self, ticket: Ticket) -> bool {
+        self.gate.as_ref().is_some_and(|gate| gate.turns_away(ticket))
+    }
+
+    /// The same of the one at the front.
+    pub(super) fn is_front_turned_away(&self) -> bool {
+        self.gate.is_some() && self.queue.front_ticket().is_some_and(|front| self.is_turned_away(front))
     }
 
     pub(crate) fn gate_phase(&self) -> Option<GatePhase> {

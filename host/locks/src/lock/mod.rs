@@ -145,6 +145,8 @@ pub(crate) enum Progress {
     /// It is neither in the queue nor granted: somebody took it out.
     Gone,
     NotRecoverable,
+    /// Its gate's keeper cannot have it.
+    Unavailable,
 }
 
 /// Why a release was refused.
@@ -491,6 +493,11 @@ impl Lock {
             self.queue.leave(ticket, wakes);
             self.settle(None, wakes);
             return Progress::NotRecoverable;
+        }
+        if self.is_turned_away(ticket) {
+            self.queue.leave(ticket, wakes);
+            self.settle(None, wakes);
+            return Progress::Unavailable;
         }
         let its_turn = self.queue.is_front(ticket) || self.may_come_early(entry, now);
         if !its_turn || self.flight.is_some() || !self.has_room(owner, ask) {

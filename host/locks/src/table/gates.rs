@@ -56,6 +56,14 @@ impl LockTable {
         self.with_lock(lock, |lock, wakes| lock.come_home(home, now, wakes));
     }
 
+    /// The lock cannot be had where it comes from: who waits for it by now is refused with [`AcquireError::Unavailable`]. Who
+    /// asks later waits for the next try.
+    ///
+    /// [`AcquireError::Unavailable`]: crate::AcquireError::Unavailable
+    pub fn turn_away(&self, lock: LockId, now: Instant) {
+        self.with_lock(lock, |lock, wakes| lock.turn_away(now, wakes));
+    }
+
     /// After so many more grants at most the lock leaves, with 0 from now on: it is given to nobody who does not hold it.
     pub fn allow_grants(&self, lock: LockId, grants: u64) {
         self.with_lock(lock, |lock, wakes| lock.allow_grants(grants, wakes));
@@ -66,7 +74,8 @@ impl LockTable {
         self.with_lock(lock, |lock, _| lock.depart())
     }
 
-    /// Whether this wait may go on by what happens outside of the host.
+    /// Whether this wait goes on by what happens outside of the host: it is for a lock that is not here, and that nobody in
+    /// here holds.
     #[must_use]
     pub fn is_kept_out(&self, wait: WaitId) -> bool {
         self.transition(wait.lock, |object, _| {

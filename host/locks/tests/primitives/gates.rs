@@ -92,6 +92,54 @@ fn a_lock_leaves_after_its_holder_and_before_those_who_wait() {
     assert!(matches!(desk.table.check_claim(A, lock, held.fence), Err(ClaimError::Fenced { .. })));
 }
 
+/// Else a job would never stand still whose lock is to leave, and whose holder waits for ever.
+#[test]
+fn who_waits_for_an_owner_in_here_is_not_kept_out_although_the_lock_is_to_leave() {
+    let desk = Desk::new();
+    let lock = gated(&desk, Kind::Mutex);
+    come_home(&desk, lock, home(Mode::Exclusive, 7));
+    desk.hold(A, lock, WRITE, 6);
+    let next = desk.queue(B, lock, WRITE, 7);
+    desk.table.allow_grants(lock, 0);
+    assert!(matches!(desk.table.gate_phase(lock), Some(GatePhase::Leaving(_))));
+    assert!(!desk.table.is_kept_out(next.wait.id()));
+    desk.release(A, lock, 8);
+    assert!(desk.table.is_kept_out(next.wait.id()));
+}
+
+#[test]
+fn those_who_wait_are_turned_away_when_the_lock_cannot_be_had_and_others_may_try_again() {
+    let desk = Desk::new();
+    let lock = gated(&desk, Kind::Mutex);
+    let bell = Arc::<Bell>::default();
+    let mut waits = [desk.queue(A, lock, WRITE, 1), desk.queue(B, lock, WRITE, 2), desk.queue(C, lock, WRITE, 3)];
+    desk.table.turn_away(lock, desk.at(4));
+    for wait in &mut waits {
+        assert!(wait.is_awake(), "one after the other");
+        assert_eq!(wait.refused(), AcquireError::Unavailable { lock });
+    }
+    watch(&desk, lock, &bell);
+    let mut later = desk.queue(A, lock, WRITE, 5);
+    assert!(bell.take() && !later.is_awake());
+    come_home(&desk, lock, home(Mode::Exclusive, 7));
+    assert_eq!(later.got().fence.get(), 7);
+}
+
+/// Whoever has not had it can have mended nothing.
+#[test]
+fn a_lock_that_nobody_had_leaves_as_it_came_whatever_the_policy_is() {
+    for policy in [AfterDeath::Flag, AfterDeath::Poison, AfterDeath::Ignore] {
+        for left in [Left::Clean, Left::Abandoned(EndCause::Killed), Left::Ruined] {
+            let desk = Desk::new();
+            let config = LockConfig { after_death: policy, ..LockConfig::default() };
+            let lock = desk.table.create_gated(Kind::Mutex, config, 1);
+            come_home(&desk, lock, Homecoming { left, ..home(Mode::Exclusive, 7) });
+            desk.table.allow_grants(lock, 0);
+            assert_eq!(desk.table.depart(lock).map(|departure| departure.left), Some(left), "{policy:?}");
+        }
+    }
+}
+
 #[test]
 fn a_lock_leaves_by_itself_after_so_many_grants() {
     for bound in [0, BOUND_US] {
@@ -124,13 +172,14 @@ fn a_lock_at_home_for_readers_lets_no_writer_in_and_leaves_for_one() {
     assert!(!bell.take());
     let mut writer = desk.queue(C, lock, WRITE, 7);
     assert!(bell.take(), "it has to come home otherwise");
-    assert!(desk.table.is_kept_out(writer.wait.id()));
+    assert!(!desk.table.is_kept_out(writer.wait.id()), "it waits for readers in here");
     desk.table.allow_grants(lock, 0);
     watch(&desk, lock, &bell);
     desk.release(A, lock, 8);
     assert!(!bell.take() && !writer.is_awake());
     desk.release(B, lock, 9);
     assert!(bell.take() && !writer.is_awake());
+    assert!(desk.table.is_kept_out(writer.wait.id()), "nobody in here has it any more");
     assert_eq!(desk.table.depart(lock).map(|left| left.mode), Some(Mode::Shared));
     come_home(&desk, lock, home(Mode::Exclusive, 9));
     let _ = writer.got();

@@ -15,6 +15,7 @@ use lockkeeper::lock_file::Remote;
 use lockkeeper::machine_lock::{Left, MachineLockError};
 use lockkeeper::os_lock::{Mode, OsLockError};
 use rustix::io::{FdFlags, fcntl_setfd};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::complain;
 use super::{EXIT_CANNOT_CREATE, environment};
@@ -44,7 +45,7 @@ pub(super) struct Lock {
     #[arg(short = 'x', visible_short_alias = 'e', long, overrides_with = "shared")]
     exclusive: bool,
     /// Do not wait
-    #[arg(short = 'n', long, visible_aliases = ["nb"])]
+    #[arg(short = 'n', long, visible_aliases = ["nonblocking", "nb"])]
     nonblock: bool,
     /// Wait so long at most; 0 is not to wait
     #[arg(short = 'w', long, visible_alias = "wait", value_name = "SECS", value_parser = seconds)]
@@ -56,7 +57,11 @@ pub(super) struct Lock {
     /// this lock before it
     #[arg(long, value_name = "NAME", value_parser = variable)]
     fence_env: Option<String>,
-    /// Say who has it, for how long, and how it was left
+    /// If the command ends with 0, what the lock protects is whole again, though an owner died in it and the next one did not
+    /// mend it: processes are granted it again that are refused it by their policy `poison`
+    #[arg(long)]
+    mark_consistent: bool,
+    /// Say who has it, for how long if that is known, and how it was left
     #[arg(short = 'v', long)]
     verbose: bool,
     /// Go on where a lock may not keep others out: NFS, CIFS and FUSE are refused otherwise
@@ -122,19 +127,31 @@ impl Lock {
             }
         };
         self.tell(&Taking::Took { file: &self.file, after: begun.elapsed(), took: &took });
+        if took.left == Left::Ruined && !self.mark_consistent {
+            complain(format_args!(
+                "warning: {}: an owner died in what it protects, and the next one has not mended it: no process that heeds this \
+                 gets it any more; run what mends it with --mark-consistent",
+                self.file.display()
+            ));
+        }
         let ended = self.command(lock.as_mut(), &took);
         let left = match &ended {
+            // It was never begun.
+            Err(_) => took.left.clone(),
+            // Nobody has said so.
+            Ok(status) if took.left == Left::Ruined && !(self.mark_consistent && status.success()) => Left::Ruined,
             // What the lock protects may be half-written.
             Ok(status) if status.signal().is_some() => Left::Abandoned("killed".to_owned()),
             Ok(_) => Left::Clean,
-            // It was never begun.
-            Err(_) => took.left.clone(),
         };
         lock.let_go(left);
         match ended {
             Ok(status) => Ok(exit_code(status)),
             Err(error) => {
-                let exit_code = if error.kind() == io::ErrorKind::OutOfMemory { EXIT_SYSTEM } else { EXIT_UNAVAILABLE };
+                let exit_code = match error.raw_os_error() {
+                    Some(ENOMEM | EAGAIN | EMFILE | ENFILE) => EXIT_SYSTEM,
+                    _ => EXIT_UNAVAILABLE,
+                };
                 let command = self.command[0].display();
                 Err(Refused { exit_code, why: format!("failed to execute {command}: {error}") })
             }
@@ -144,13 +161,25 @@ impl Lock {
     /// The command has the lock file open too, as that of flock(1) has: if this process is killed, the lock lasts until the
     /// command ends. Its own children cannot keep the lock, as it is let go by a call.
     fn command(&self, lock: &mut dyn taking::Lock, took: &Took) -> io::Result<ExitStatus> {
+        let spawn = |mut command: Command| {
+            if let (Some(name), Some(fence)) = (&self.fence_env, took.fence) {
+                command.env(name, fence.to_string());
+            }
+            command.spawn()
+        };
+        wait_for_children()?;
+        fcntl_setfd(lock.file(), FdFlags::empty())?;
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]);
-        if let (Some(name), Some(fence)) = (&self.fence_env, took.fence) {
-            command.env(name, fence.to_string());
-        }
-        fcntl_setfd(lock.file(), FdFlags::empty())?;
-        let child = command.spawn();
+        let child = match spawn(command) {
+            // A script that does not say what runs it is one of the shell.
+            Err(error) if error.raw_os_error() == Some(ENOEXEC) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(&self.command);
+                spawn(shell)
+            }
+            spawned => spawned,
+        };
         fcntl_setfd(lock.file(), FdFlags::CLOEXEC)?;
         child?.wait()
     }
@@ -160,6 +189,14 @@ impl Lock {
             complain(format_args!("lock: {taking}"));
         }
     }
+}
+
+/// Whoever was started with SIGCHLD ignored, as by a shell with `trap '' CHLD`, would not learn how its command has ended.
+fn wait_for_children() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    // The signal is handled from here on, though nobody listens.
+    signal(SignalKind::child()).map(drop)
 }
 
 fn exit_code(status: ExitStatus) -> u8 {
@@ -182,7 +219,7 @@ fn refused(error: &MachineLockError) -> Refused {
     let exit_code = match error {
         MachineLockError::Lock(OsLockError::Open { source, .. }) => of_system(source).unwrap_or(EXIT_NO_INPUT),
         MachineLockError::Lock(OsLockError::Lock { source, .. }) => match source.raw_os_error() {
-            Some(EIO | ENOLCK) => EXIT_SYSTEM,
+            Some(ENOMEM | ENOLCK) => EXIT_SYSTEM,
             _ => EXIT_DATA,
         },
         MachineLockError::Lock(_) => EXIT_NO_INPUT,
@@ -193,7 +230,9 @@ fn refused(error: &MachineLockError) -> Refused {
     Refused { exit_code, why: error.to_string() }
 }
 
-const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();
+const EAGAIN: i32 = rustix::io::Errno::AGAIN.raw_os_error();
+const ENOEXEC: i32 = rustix::io::Errno::NOEXEC.raw_os_error();
 const ENOLCK: i32 = rustix::io::Errno::NOLCK.raw_os_error();
 const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
 const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();

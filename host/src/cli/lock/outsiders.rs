@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use lockkeeper::flocks::{self, Flock};
-use lockkeeper::machine_lock::{self, MachineLockError, Note, Presence, State};
+use lockkeeper::machine_lock::{self, MachineLockError, Note, Presence};
 
 /// Who has a lock file.
 #[derive(Default)]
@@ -42,12 +42,7 @@ impl Outsiders {
 
     /// What stands in the file of somebody who has it, or had it when its host died.
     pub(in crate::cli) fn holder(&self) -> Option<&Note> {
-        self.note.as_ref().filter(|note| match note.state {
-            State::Free => false,
-            State::Held => true,
-            // Readers do not write that they go: others may still be there.
-            State::Shared => self.locked().next().is_some(),
-        })
+        self.note.as_ref().filter(|note| note.is_of_holder(&self.flocks))
     }
 
     /// For how long somebody has had it who wrote so.

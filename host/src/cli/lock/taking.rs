@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use lockkeeper::flocks;
 use lockkeeper::lock_file::{LockFile, Remote, Tried};
 use lockkeeper::machine_lock::{self, Left, MachineLock, MachineLockError};
 use lockkeeper::os_lock::Mode;
@@ -18,6 +19,9 @@ use super::Outsiders;
 /// How often is looked where nothing is heard of the file: first, and later on.
 const LOOK_FIRST: Duration = Duration::from_millis(1);
 const LOOK_AT_LEAST: Duration = Duration::from_millis(20);
+
+/// How long it takes others at most to begin to read: they may have to wait for the disk.
+const READERS_BEGIN: Duration = Duration::from_secs(2);
 
 /// How often who waits says again for whom.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -171,6 +175,11 @@ pub(super) fn take(
         return Ok(Some(took));
     }
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        if mode == Mode::Shared
+            && let Some(took) = take_among_readers(lock)?
+        {
+            return Ok(Some(took));
+        }
         tell(&Taking::Waits { file: lock.path() });
         return Ok(None);
     }
@@ -178,6 +187,22 @@ pub(super) fn take(
     let took = wait(lock, mode, deadline, &watch, tell);
     lock.show_waiting(false);
     took
+}
+
+/// Of several that begin to read at one moment, one after the other reserves its fences. That is no reason to refuse any.
+fn take_among_readers(lock: &mut dyn Lock) -> Result<Option<Took>, MachineLockError> {
+    let until = Instant::now() + READERS_BEGIN;
+    let is_only_read = |lock: &dyn Lock| -> bool {
+        let flocks = flocks::of_file(lock.file()).unwrap_or_default();
+        flocks.iter().all(|flock| flock.mode == Mode::Shared)
+    };
+    while is_only_read(lock) && Instant::now() < until {
+        if let Some(took) = lock.try_take(Mode::Shared)? {
+            return Ok(Some(took));
+        }
+        std::thread::sleep(LOOK_FIRST);
+    }
+    Ok(None)
 }
 
 fn wait(

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use lockkeeper_locks::{Departure, GatePhase, Homecoming, LockId, LockTable, Mode};
+use lockkeeper_locks::{AcquireError, Departure, GatePhase, Homecoming, LockId, LockTable, Mode};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -120,25 +120,24 @@ impl GateKeeper {
         self.shared.ring(id);
     }
 
-    /// Takes the outer lock for somebody who asks in passing, if it is to be had now.
-    pub(in crate::scope) fn try_fetch(&self, lock: &Arc<ScopedLock>, mode: Mode) {
-        let Some(door) = self.shared.door(lock.id) else { return };
-        let Some(mut inside) = door.try_enter() else { return };
+    /// Takes the outer lock for somebody who asks in passing, if it is to be had now. An error if it cannot be had at all.
+    pub(in crate::scope) fn try_fetch(&self, lock: &Arc<ScopedLock>, mode: Mode) -> Result<(), AcquireError> {
+        let Some(door) = self.shared.door(lock.id) else { return Ok(()) };
+        let Some(mut inside) = door.try_enter() else { return Ok(()) };
         let now = now();
         let is_away = self.shared.table.gate_phase(lock.id) == Some(GatePhase::Away);
-        if inside.closed || !is_away || !inside.rhythm.may_try(now) {
-            return;
+        if inside.closed || !is_away {
+            return Ok(());
         }
-        match inside.outer.try_take(mode) {
-            Ok(Some(taken)) => inside.come_home(&self.shared, lock, mode, taken, now),
-            Ok(None) => {}
-            Err(error) => {
-                inside.rhythm.failed(now);
-                tracing::warn!(lock = %lock.name, %error, "a lock is not to be had");
+        if inside.rhythm.may_try(now) {
+            match inside.outer.try_take(mode) {
+                Ok(Some(taken)) => inside.come_home(&self.shared, lock, mode, taken, now),
+                Ok(None) => inside.rhythm.works(),
+                Err(error) => inside.failed(&self.shared, lock, &error, now),
             }
+            self.shared.ring(lock.id);
         }
-        drop(inside);
-        self.shared.ring(lock.id);
+        if inside.rhythm.fails() { Err(AcquireError::Unavailable { lock: lock.id }) } else { Ok(()) }
     }
 
     /// Lets a lock go that nobody in here knows any more.
@@ -297,10 +296,7 @@ impl Door {
                             inside.put_back(mode, taken, now);
                         }
                     }
-                    Err(error) => {
-                        inside.rhythm.failed(now);
-                        inside.tell_failed(shared, &lock, &error);
-                    }
+                    Err(error) => inside.failed(shared, &lock, &error, now),
                 },
                 Act::Allow(grants) => shared.table.allow_grants(self.id, grants),
                 Act::Depart => inside.depart(shared, self.id, now),
@@ -333,13 +329,20 @@ impl Inside {
     fn come_home(&mut self, shared: &Shared, lock: &ScopedLock, mode: Mode, taken: Taken, now: Moment) {
         if let Err(error) = self.tell_files(lock, taken.reserved) {
             self.put_back(mode, taken, now);
-            self.rhythm.failed(now);
-            self.tell_failed(shared, lock, &error);
+            self.failed(shared, lock, &error, now);
             return;
         }
         let grants_max = self.rhythm.came_home(now);
         let home = Homecoming { mode, fences: taken.fences, grants_max, left: taken.left };
         shared.table.come_home(lock.id, &home, Instant::now());
+    }
+
+    /// The lock cannot be tried. It may be that it can in a while; who waits for it is told if it cannot then.
+    fn failed(&mut self, shared: &Shared, lock: &ScopedLock, error: &dyn std::fmt::Display, now: Moment) {
+        self.tell_failed(shared, lock, error);
+        if self.rhythm.failed(now) {
+            shared.table.turn_away(lock.id, Instant::now());
+        }
     }
 
     /// Lets it go as it came.

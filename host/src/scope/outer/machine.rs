@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use lockkeeper_journal::flocks;
 use lockkeeper_journal::lock_file::Remote;
 use lockkeeper_journal::machine_lock::{self, MachineLock, MachineLockError, Presence};
 use lockkeeper_journal::os_lock;
@@ -239,17 +240,19 @@ impl OuterLock for FileLock {
     }
 
     fn holder(&self) -> Option<Outsider> {
-        let note = self.lock.read().ok()??;
-        if note.state == machine_lock::State::Free {
-            return None;
+        let flocks = flocks::of_file(self.lock.file().file()).unwrap_or_default();
+        let note = self.lock.read().ok().flatten().filter(|note| note.is_of_holder(&flocks));
+        match note.map(|note| (note.holder.presence(), note.holder)) {
+            Some((Presence::Running | Presence::Unknown, holder)) => {
+                Some(Outsider { who: holder.to_string(), stopped: false })
+            }
+            Some((Presence::Stopped, holder)) => Some(Outsider { who: holder.to_string(), stopped: true }),
+            // Whoever has it now has said nothing.
+            Some((Presence::Gone, _)) | None => {
+                let pid = flocks.iter().find(|flock| !flock.waits)?.pid;
+                Some(Outsider { who: format!("process {pid}"), stopped: machine_lock::is_stopped(pid) })
+            }
         }
-        let stopped = match note.holder.presence() {
-            Presence::Running | Presence::Unknown => false,
-            Presence::Stopped => true,
-            // It left no word that it is free; whoever has it now says nothing.
-            Presence::Gone => return None,
-        };
-        Some(Outsider { who: note.holder.to_string(), stopped })
     }
 }
 

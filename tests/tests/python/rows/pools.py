@@ -5,7 +5,7 @@ import multiprocessing as mp
 import time
 import weakref
 
-from harness import GUEST, LONG, Processes, Rows, SHORT, Threads, equal, main, only, raises, takes
+from harness import GUEST, LONG, Processes, Rows, SHORT, Threads, equal, main, only, raises, takes, until
 
 
 def square(x, wait=0.0):
@@ -275,8 +275,14 @@ class _TestPoolWorkerLifetime(Rows):
         first = [worker.pid for worker in pool._pool]
         results = [pool.apply_async(square, (number,)) for number in range(100)]
         equal([result.get(LONG) for result in results], [number * number for number in range(100)])
-        # Nobody has more than ten of a hundred, so some have taken the place of others.
-        last = [worker.pid for worker in pool._pool]
+        # Nobody has more than ten of a hundred, so some have taken the place of others; the last of them may be about to.
+        last = []
+
+        def all_there():
+            last[:] = [worker.pid for worker in pool._pool]
+            return len(last) == 3
+
+        until(all_there)
         equal((len(first), len(last), None in first + last, sorted(first) == sorted(last)), (3, 3, False, False))
         pool.close()
         pool.join()

@@ -1,4 +1,5 @@
 import multiprocessing as mp
+import os
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
 
@@ -9,6 +10,11 @@ def cube(x):
 
 def fails(x):
     raise ValueError(f"not {x}")
+
+
+def say(line):
+    # In one write, as processes do it at the same time.
+    os.write(1, line.encode())
 
 
 if __name__ == "__main__":
@@ -52,4 +58,4 @@ if __name__ == "__main__":
     # Nobody waits for these, or shuts it down: they are done all the same.
     left = ProcessPoolExecutor(2)
     for x in range(20):
-        left.submit(print, "left", 7, flush=True)
+        left.submit(say, "left 7\n")
