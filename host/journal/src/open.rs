@@ -525,7 +525,13 @@ fn open_data(disk: &dyn Disk, path: &Path) -> Result<(Arc<dyn Storage>, Status, 
         Ok(file) => Ok((file, false)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let access = Access::CreateAppend { mode: NEW_FILE_MODE };
-            uninterrupted(|| disk.open(path, access)).map(|file| (file, true))
+            match uninterrupted(|| disk.open(path, access)) {
+                // Another one that shares it has made it just now.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    uninterrupted(|| disk.open(path, Access::Append)).map(|file| (file, false))
+                }
+                made => made.map(|file| (file, true)),
+            }
         }
         Err(error) => Err(error),
     };

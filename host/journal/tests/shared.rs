@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -99,6 +100,12 @@ fn signal(child: &Child, signal: &str) {
     assert!(sent.success(), "{signal}");
 }
 
+fn kill(child: &mut Child) {
+    child.kill().unwrap();
+    // Nothing else may have ended it.
+    assert_eq!(child.wait().unwrap().signal(), Some(9), "a host has ended by itself");
+}
+
 /// Numbers without order; the same for the same seed.
 struct Random(u64);
 
@@ -150,18 +157,14 @@ fn hosts_that_are_killed_and_stopped_lose_and_tear_nothing_of_a_file_that_they_s
             stops += 1;
             continue;
         }
-        assert_eq!(child.try_wait().unwrap(), None, "a host has ended by itself");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill(child);
         kills += 1;
         let host = next();
         last = host;
         hosts[at] = (host, start(dir, host));
     }
     for (_, mut child) in hosts {
-        assert_eq!(child.try_wait().unwrap(), None, "a host has ended by itself");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill(&mut child);
         kills += 1;
     }
 

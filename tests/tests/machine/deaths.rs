@@ -10,7 +10,7 @@ use lockkeeper::{EndCause, Previous};
 use lockkeeper_tests::{at_full_scale, figure, guest, until};
 use rustix::process::Signal;
 
-use crate::support::{Place, Running, job, line_of, locks, until_locked};
+use crate::support::{Place, Running, job, line_of, locks};
 
 #[test]
 fn the_next_host_is_told_of_one_that_died_and_the_one_after_it_is_not() {

@@ -266,6 +266,32 @@ fn two_hosts_write_by_turns_and_all_of_it_is_there_in_order() {
     }
 }
 
+#[test]
+fn hosts_that_make_the_file_at_one_moment_share_it() {
+    for flavour in flavours() {
+        let mut pair = Pair::new(flavour);
+        let gate = pair.machine.gate(Kind::Create);
+        let open = |host: &Host| {
+            let disk: Arc<dyn Disk> = Arc::new(host.clone());
+            let (file, _) = AppendFile::open_on(&disk, &spec(flavour)).expect("both may");
+            file.end_turn();
+            file
+        };
+        let [first, other] = &pair.hosts;
+        let files = std::thread::scope(|scope| {
+            let opening = [scope.spawn(|| open(first)), scope.spawn(|| open(other))];
+            // Neither has found it.
+            gate.wait_for(2);
+            drop(gate);
+            opening.map(|opening| Some(opening.join().expect("it is opened")))
+        });
+        pair.files = files;
+        pair.play(&[(First, Append), (First, Leave), (Other, Append), (Other, Leave)]);
+        assert_eq!(pair.errors, Vec::<String>::new(), "{flavour:?}");
+        pair.audit();
+    }
+}
+
 /// A turn that nobody has come between costs no read of the file but that of a few bytes, and no sync.
 #[test]
 fn a_turn_after_one_that_ended_well_is_cheap() {
