@@ -305,7 +305,7 @@ impl Rhythm {
     fn quiet(&self, now: Moment) -> Option<Moment> {
         let comes_seldom = self.had_it.is_none_or(|had_it| now.since(had_it) > OFTEN);
         // One that has waited long shares it with other hosts, which stay away for it and for strangers alike.
-        if comes_seldom && !self.waiting.is_some_and(|since| now.since(since) > QUIET) {
+        if comes_seldom && self.waiting.is_none_or(|since| now.since(since) <= QUIET) {
             return None;
         }
         let into = now.0 % self.period(now);
@@ -542,16 +542,13 @@ mod tests {
 
     #[test]
     fn who_polls_finds_the_lock_free_although_owners_hold_it_while_the_windows_pass() {
-        let mut longest = 0;
         for hold in [15, 60, 120, 240, 250, 260, 333, 500, 750, 1_000] {
             for (hosts, offset) in [1, 2, 4].into_iter().flat_map(|hosts| (0..50).map(move |offset| (hosts, offset))) {
                 let found = Contest::new(hosts, hold).found_free(true, offset);
                 let what = format!("{hosts} hosts, holds of {hold} ms, offset {offset}: free after {found:?} ms");
-                assert!(found.is_some_and(|found| found <= 5_000), "{what}");
-                longest = longest.max(found.unwrap_or_default());
+                assert!(found.is_some_and(|found| found <= 2_000), "{what}");
             }
         }
-        println!("free after {longest} ms");
     }
 
     #[test]
