@@ -185,7 +185,7 @@ impl Note {
             (State::Shared, _) if nobody_has_it => false,
             (State::Held, _) if nobody_has_it => true,
             // Its number is another one here.
-            (_, Presence::Unknown) => true,
+            (state, Presence::Unknown) => locked.any(|flock| (flock.mode == Mode::Exclusive) == (state == State::Held)),
             (_, Presence::Running | Presence::Stopped | Presence::Gone) => {
                 locked.any(|flock| flock.pid == self.holder.pid)
             }
@@ -398,7 +398,10 @@ impl MachineLock {
         let found = self.read()?;
         let left = match &found {
             None => Left::Clean,
-            Some(note) if note.state == State::Held => Left::Abandoned(HOST_DIED.to_owned()),
+            // Whoever died with what nobody has mended did not mend it either.
+            Some(note) if note.state == State::Held && note.left != Left::Ruined => {
+                Left::Abandoned(HOST_DIED.to_owned())
+            }
             Some(note) => note.left.clone(),
         };
         // What was not synced is believed in the boot in which it was written.

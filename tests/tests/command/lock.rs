@@ -111,6 +111,20 @@ fn commands_are_run_as_flock_runs_them() {
         let mut sh = Command::new("sh");
         sh.args(["-c", &format!("{locks} --nonblocking {} {}", lock.display(), script.display())]);
         assert_eq!(run(sh).0, Some(5), "{locks}");
+        // It is looked for as any other, and nowhere else.
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        fs::write(elsewhere.path().join("script"), "exit 8\n").expect("a file");
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &format!("PATH={}:$PATH {locks} {} script", dir.path().display(), lock.display())]);
+        assert_eq!(
+            run({
+                sh.current_dir(elsewhere.path());
+                sh
+            })
+            .0,
+            Some(5),
+            "{locks}"
+        );
         // Whoever has SIGCHLD ignored leaves it so to those it starts.
         let mut ignores = Command::new("env");
         ignores.args(["--ignore-signal=CHLD", "sh", "-c"]);
@@ -135,7 +149,7 @@ fn readers_that_begin_at_one_moment_do_not_refuse_each_other() {
 /// What a process of the policy `poison` is refused for is not forgotten because some command ran meanwhile.
 #[test]
 fn what_nobody_has_mended_stays_so_until_it_is_said() {
-    let Place { dir: _dir, lock } = place();
+    let Place { dir, lock } = place();
     let mut ours_before = MachineLock::open(&lock, Remote::Refused, "a test", 0).expect("it is made");
     let taken = ours_before.try_take(Mode::Exclusive).expect("it can be tried").expect("nobody has it");
     ours_before.let_go(taken.fences.start, Left::Ruined);
@@ -145,6 +159,10 @@ fn what_nobody_has_mended_stays_so_until_it_is_said() {
     assert_eq!(left(), Left::Ruined);
     assert_eq!(run(ours(&["--mark-consistent", as_text(&lock), "false"])).0, Some(1));
     assert_eq!(left(), Left::Ruined);
+    // Who reads mends nothing, and nothing is to be mended in a file that is no lock.
+    assert_eq!(run(ours(&["--mark-consistent", "-s", as_text(&lock), "true"])).0, Some(64));
+    let plain = dir.path().join("plain");
+    assert_eq!(run(ours(&["--mark-consistent", as_text(&plain), "true"])).0, Some(65));
     assert_eq!(run(ours(&["--mark-consistent", as_text(&lock), "true"])), (Some(0), String::new(), String::new()));
     assert_eq!(left(), Left::Clean);
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use lockkeeper::machine_lock::{State, read_note};
 use lockkeeper::observe::{Event, Outcome};
 use lockkeeper::os_lock::Mode;
-use lockkeeper::{AcquireError, JobError, JobSpec, LockError, LockKind, LockScope, LockSpec, Previous};
+use lockkeeper::{AcquireError, AfterDeath, JobError, JobSpec, LockError, LockKind, LockScope, LockSpec, Previous};
 use lockkeeper_tests::{PATIENCE, Play, join, thing, until};
 
 use crate::support::{A_MOMENT, Place, job, job_with, locks, of_machine, until_locked};
@@ -308,6 +308,32 @@ fn a_lock_that_cannot_be_had_at_all_is_unavailable_and_comes_back() {
     while is_unavailable(owner.acquire("m").blocking().map(drop)) {
         assert!(begun.elapsed() < PATIENCE, "it does not come back");
     }
+}
+
+/// A host does not go on by what it has seen itself, once the lock was away.
+#[test]
+fn a_lock_that_was_mended_by_a_command_is_granted_again_in_a_host_that_had_refused_it() {
+    let place = Place::new();
+    let host = place.host();
+    let mut lock = of_machine("m", LockKind::Mutex);
+    lock.config.after_death = AfterDeath::Poison;
+    let job = host.runtime().job(JobSpec { locks: vec![lock], ..JobSpec::default() }).expect("a job");
+    job.locks("dies").acquire("m").blocking().expect("it is free").abandon();
+    // Who has it next lets it go without a word.
+    job.locks("next").acquire("m").blocking().expect("it is free").release().expect("it is held");
+    let mut owner = job.locks("owner");
+    let is_refused = |refused: Result<_, LockError>| match refused {
+        Err(LockError::Refused { source, .. }) => matches!(source, AcquireError::NotRecoverable { .. }),
+        _ => false,
+    };
+    assert!(is_refused(owner.acquire("m").blocking().map(drop)));
+    let lock = |args: &[&str]| {
+        let mut command = place.lockkeeper();
+        command.arg("lock").args(args).arg(place.lock_file("m")).arg("true").status().expect("it starts").success()
+    };
+    assert!(lock(&[]) && is_refused(owner.acquire("m").blocking().map(drop)));
+    assert!(lock(&["--mark-consistent"]));
+    drop(owner.acquire("m").blocking().expect("it is mended"));
 }
 
 #[test]

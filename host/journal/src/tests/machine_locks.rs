@@ -72,6 +72,18 @@ fn how_it_was_left_is_told_to_the_next_one_whoever_that_is() {
     }
 }
 
+/// Whoever died with it had not mended it, and nobody else is asked to.
+#[test]
+fn what_nobody_has_mended_stays_so_through_a_death() {
+    let Place { dir: _dir, path } = place();
+    let (mut one, mut two) = (open(&path), open(&path));
+    let fences = take(&mut one).fences;
+    one.let_go(fences.start + 1, Left::Ruined);
+    assert_eq!(take(&mut two).left, Left::Ruined);
+    die(two, &path);
+    assert_eq!(take(&mut one).left, Left::Ruined);
+}
+
 #[test]
 fn fences_go_on_above_all_that_was_reserved_if_the_file_is_emptied_damaged_or_of_another_boot() {
     let meddlers: [fn(&Path); 6] = [

@@ -95,6 +95,8 @@ impl Lock {
             (_, Previous::Abandoned { how, .. }) => Left::Abandoned(how),
             (_, Previous::Clean) => Left::Clean,
         };
+        // What becomes of it outside is heard when it comes home again: until then it may be mended.
+        (self.health, self.previous) = (Health::Sound, Previous::Clean);
         Some(Departure { mode, next_fence: self.fences.next(), left })
     }
 

@@ -3,10 +3,10 @@
 mod outsiders;
 mod taking;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use clap::Args;
 use lockkeeper::lock_file::Remote;
 use lockkeeper::machine_lock::{Left, MachineLockError};
 use lockkeeper::os_lock::{Mode, OsLockError};
+use rustix::fs::{Access, access};
 use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -59,7 +60,7 @@ pub(super) struct Lock {
     fence_env: Option<String>,
     /// If the command ends with 0, what the lock protects is whole again, though an owner died in it and the next one did not
     /// mend it: processes are granted it again that are refused it by their policy `poison`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shared")]
     mark_consistent: bool,
     /// Say who has it, for how long if that is known, and how it was left
     #[arg(short = 'v', long)]
@@ -112,6 +113,10 @@ impl Lock {
                 format!("--fence-env: {file} has something in it that is no lock, so no fence; name a file of its own");
             return Err(Refused { exit_code: EXIT_DATA, why });
         }
+        if self.mark_consistent && !lock.has_fences() {
+            let why = format!("--mark-consistent: {} is no lock file of lockkeeper's", self.file.display());
+            return Err(Refused { exit_code: EXIT_DATA, why });
+        }
         if self.command[0] == "-c" {
             let why = "-c: give the command itself, or a shell: lockkeeper lock FILE -- sh -c 'COMMAND'".to_owned();
             return Err(Refused { exit_code: EXIT_USAGE, why });
@@ -138,8 +143,10 @@ impl Lock {
         let left = match &ended {
             // It was never begun.
             Err(_) => took.left.clone(),
-            // Nobody has said so.
-            Ok(status) if took.left == Left::Ruined && !(self.mark_consistent && status.success()) => Left::Ruined,
+            // It was to mend it, and has not.
+            Ok(status) if self.mark_consistent && !status.success() => took.left.clone(),
+            // Nobody has said that it is mended.
+            Ok(_) if took.left == Left::Ruined && !self.mark_consistent => Left::Ruined,
             // What the lock protects may be half-written.
             Ok(status) if status.signal().is_some() => Left::Abandoned("killed".to_owned()),
             Ok(_) => Left::Clean,
@@ -175,7 +182,7 @@ impl Lock {
             // A script that does not say what runs it is one of the shell.
             Err(error) if error.raw_os_error() == Some(ENOEXEC) => {
                 let mut shell = Command::new("/bin/sh");
-                shell.args(&self.command);
+                shell.arg(found(&self.command[0])).args(&self.command[1..]);
                 spawn(shell)
             }
             spawned => spawned,
@@ -189,6 +196,17 @@ impl Lock {
             complain(format_args!("lock: {taking}"));
         }
     }
+}
+
+/// The program of this name, as the system looks for one.
+fn found(name: &OsStr) -> PathBuf {
+    let path = Path::new(name);
+    if name.as_encoded_bytes().contains(&b'/') {
+        return path.to_owned();
+    }
+    let dirs = std::env::var_os("PATH").unwrap_or_default();
+    let mut candidates = std::env::split_paths(&dirs).map(|dir| dir.join(path));
+    candidates.find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok()).unwrap_or_else(|| path.to_owned())
 }
 
 /// Whoever was started with SIGCHLD ignored, as by a shell with `trap '' CHLD`, would not learn how its command has ended.

@@ -176,6 +176,7 @@ pub(super) fn take(
     }
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
         if mode == Mode::Shared
+            && lock.has_fences()
             && let Some(took) = take_among_readers(lock)?
         {
             return Ok(Some(took));
@@ -194,7 +195,7 @@ fn take_among_readers(lock: &mut dyn Lock) -> Result<Option<Took>, MachineLockEr
     let until = Instant::now() + READERS_BEGIN;
     let is_only_read = |lock: &dyn Lock| -> bool {
         let flocks = flocks::of_file(lock.file()).unwrap_or_default();
-        flocks.iter().all(|flock| flock.mode == Mode::Shared)
+        !flocks.is_empty() && flocks.iter().all(|flock| flock.mode == Mode::Shared)
     };
     while is_only_read(lock) && Instant::now() < until {
         if let Some(took) = lock.try_take(Mode::Shared)? {

@@ -137,7 +137,7 @@ impl GateKeeper {
             }
             self.shared.ring(lock.id);
         }
-        if inside.rhythm.fails() { Err(AcquireError::Unavailable { lock: lock.id }) } else { Ok(()) }
+        if inside.rhythm.fails(now) { Err(AcquireError::Unavailable { lock: lock.id }) } else { Ok(()) }
     }
 
     /// Lets a lock go that nobody in here knows any more.
@@ -293,6 +293,7 @@ impl Door {
                         if shared.table.watch_gate(self.id, None).wanted.is_some() {
                             inside.come_home(shared, &lock, mode, taken, now);
                         } else {
+                            inside.rhythm.works();
                             inside.put_back(mode, taken, now);
                         }
                     }
@@ -348,7 +349,7 @@ impl Inside {
     /// Lets it go as it came.
     fn put_back(&mut self, mode: Mode, taken: Taken, now: Moment) {
         self.outer.let_go(&Departure { mode, next_fence: taken.fences.start, left: taken.left });
-        self.rhythm.departed(mode, now);
+        self.rhythm.put_back(now);
     }
 
     fn depart(&mut self, shared: &Shared, id: LockId, now: Moment) {

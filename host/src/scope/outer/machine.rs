@@ -247,6 +247,10 @@ impl OuterLock for FileLock {
                 Some(Outsider { who: holder.to_string(), stopped: false })
             }
             Some((Presence::Stopped, holder)) => Some(Outsider { who: holder.to_string(), stopped: true }),
+            Some((Presence::Gone, holder)) if flocks.iter().any(|flock| flock.pid == holder.pid) => {
+                let who = format!("what {holder} has started, which has ended itself");
+                Some(Outsider { who, stopped: false })
+            }
             // Whoever has it now has said nothing.
             Some((Presence::Gone, _)) | None => {
                 let pid = flocks.iter().find(|flock| !flock.waits)?.pid;

@@ -33,6 +33,9 @@ const PERIOD_SEEN: u64 = millis(250);
 const PERIOD_UNSEEN: u64 = millis(4_000);
 /// Who lets it go so long after a window has begun leaves too little of it.
 const LATE: u64 = millis(20);
+/// How far behind others comes who has had it just now, after a quiet window; less far, the longer that is ago.
+const BEHIND: u64 = millis(5);
+const LATELY: u64 = millis(5_000);
 /// For how long a stranger that was seen counts as one that may come again.
 const SEEN: u64 = millis(5_000);
 const LINGER: u64 = millis(5);
@@ -50,6 +53,8 @@ const TELL_FIRST: u64 = millis(1_000);
 const TELL_AGAIN: u64 = millis(10_000);
 /// When a lock that could not be tried is tried again.
 const RETRY: u64 = millis(1_000);
+/// For how long it counts as one that cannot be tried.
+const FAILS: u64 = 3 * RETRY;
 /// With fewer fences than this, more are reserved.
 const FENCES_LEAST: u64 = 1 << 21;
 /// With fewer than this, a lock that is read leaves, and comes back with others: who reads beside other hosts gets no more.
@@ -119,12 +124,12 @@ pub(super) struct Rhythm {
     refused: bool,
     /// It cannot be had before, whatever is heard: what is heard may be what came of trying.
     retry_at: Moment,
-    /// It could not be tried the last time.
-    fails: bool,
+    /// When it could not be tried, if that was so the last time.
+    failed_at: Option<Moment>,
     told: Option<Moment>,
     /// When it was tried in vain last, and when it was heard to have changed.
-    refused_at: Moment,
-    changed_at: Moment,
+    refused_at: Option<Moment>,
+    changed_at: Option<Moment>,
     reserve_at: Moment,
 }
 
@@ -154,11 +159,12 @@ impl Rhythm {
             News::Knocks => self.awaited |= now.since(self.came_home) > SELF_HEARD,
             News::Changed => {
                 self.next_try = now;
-                // Since it changed before it was had by somebody, who lets it go now.
-                if self.refused_at >= self.changed_at && self.is_window_missed(self.changed_at, now) {
-                    self.not_before = self.not_before.max(now.after(QUIET));
+                // If it was had by somebody since it changed before, that one lets it go now.
+                let since = self.changed_at.filter(|changed| self.refused_at >= Some(*changed));
+                if since.is_some_and(|since| self.is_window_missed(since, now)) {
+                    self.not_before = self.not_before.max(self.after_quiet(now.after(QUIET)));
                 }
-                self.changed_at = now;
+                self.changed_at = Some(now);
             }
             News::Replaced => self.replaced = true,
         }
@@ -168,7 +174,7 @@ impl Rhythm {
     pub(super) fn busy(&mut self, now: Moment) {
         let pause = POLL_FIRST.saturating_mul(1 << self.tries.min(10)).min(POLL_LAST);
         self.tries = self.tries.saturating_add(1);
-        (self.refused, self.refused_at) = (true, now);
+        (self.refused, self.refused_at) = (true, Some(now));
         self.works();
         self.next_try = now.after(pause);
     }
@@ -180,18 +186,19 @@ impl Rhythm {
 
     /// The lock could not be tried. Whether that was so before, too.
     pub(super) fn failed(&mut self, now: Moment) -> bool {
-        self.retry_at = now.after(RETRY);
-        std::mem::replace(&mut self.fails, true)
+        let failed_before = self.fails(now);
+        (self.retry_at, self.failed_at) = (now.after(RETRY), Some(now));
+        failed_before
     }
 
     /// The lock could be tried.
     pub(super) fn works(&mut self) {
-        self.fails = false;
+        self.failed_at = None;
     }
 
-    /// Whether it could not be tried the last time.
-    pub(super) fn fails(&self) -> bool {
-        self.fails
+    /// Whether it could not be tried of late.
+    pub(super) fn fails(&self, now: Moment) -> bool {
+        self.failed_at.is_some_and(|failed| now.since(failed) < FAILS)
     }
 
     /// The lock came home. How many grants it may have.
@@ -203,20 +210,29 @@ impl Rhythm {
         (self.tries, self.refused, self.told, self.waiting) = (0, false, None, None);
         self.works();
         (self.came_home, self.grants, self.unused, self.replaced) = (now, 0, None, false);
-        self.had_it = Some(now);
+        (self.had_it, self.changed_at) = (Some(now), Some(now));
         if self.limited { COHORT_GRANTS } else { u64::MAX }
     }
 
-    /// The lock is away again.
+    /// The lock is away again, after somebody in here may have had it.
     pub(super) fn departed(&mut self, mode: Mode, now: Moment) {
-        if self.awaited {
-            self.not_before = now.after(if mode == Mode::Shared { GAP_AFTER_READING } else { GAP });
-        }
-        if self.is_window_missed(self.came_home, now) {
-            self.not_before = now.after(QUIET);
-        }
-        self.awaited = false;
+        let gap = if mode == Mode::Shared { GAP_AFTER_READING } else { GAP };
         self.had_it = Some(now);
+        if self.is_window_missed(self.came_home, now) {
+            self.not_before = self.after_quiet(now.after(QUIET));
+        } else if self.awaited {
+            self.not_before = now.after(gap);
+        }
+        self.is_away(now);
+    }
+
+    /// It was taken for nobody, and is away again.
+    pub(super) fn put_back(&mut self, now: Moment) {
+        self.is_away(now);
+    }
+
+    fn is_away(&mut self, now: Moment) {
+        self.awaited = false;
         (self.next_try, self.tries, self.replaced) = (now, 0, false);
     }
 
@@ -246,8 +262,10 @@ impl Rhythm {
             self.told = Some(now);
             return Act::Tell(Duration::from_nanos(now.since(since)));
         }
+        if let Some(end) = self.quiet(now) {
+            self.not_before = self.not_before.max(self.after_quiet(end));
+        }
         let from = self.not_before.max(self.next_try).max(self.retry_at);
-        let from = self.quiet(now).map_or(from, |end| from.max(end));
         if now >= from { Act::Try(mode) } else { Act::Wait(Some(from.min(tell_at))) }
     }
 
@@ -310,6 +328,13 @@ impl Rhythm {
         }
         let into = now.0 % self.period(now);
         (into < QUIET).then(|| Moment(now.0 - into).after(QUIET))
+    }
+
+    /// When to try after a quiet window: all hosts of the machine wait for its end, and whoever has had the lock lately comes
+    /// behind those that have not.
+    fn after_quiet(&self, end: Moment) -> Moment {
+        let waited = self.had_it.map_or(LATELY, |had_it| end.since(had_it).min(LATELY));
+        end.after(BEHIND - BEHIND * waited / LATELY)
     }
 
     fn next_quiet(&self, now: Moment) -> Moment {
@@ -444,6 +469,32 @@ mod tests {
     }
 
     #[test]
+    fn what_this_host_does_to_the_file_itself_is_nobody_who_lets_it_go() {
+        let mut rhythm = Rhythm::new(false);
+        rhythm.came_home(at(0));
+        rhythm.hear(News::Changed, at(1));
+        rhythm.departed(Mode::Exclusive, at(10));
+        rhythm.hear(News::Changed, at(11));
+        assert_eq!(rhythm.decide(&away(WRITE), at(12)), Act::Try(Mode::Exclusive));
+        // Nor if somebody else had it before who says nothing.
+        rhythm.busy(at(12));
+        rhythm.came_home(at(400));
+        rhythm.hear(News::Changed, at(401));
+        rhythm.put_back(at(402));
+        assert_eq!(rhythm.decide(&away(WRITE), at(403)), Act::Try(Mode::Exclusive));
+    }
+
+    #[test]
+    fn a_lock_fails_only_as_long_as_it_was_tried_of_late() {
+        let mut rhythm = Rhythm::new(false);
+        assert!(!rhythm.failed(at(0)) && rhythm.fails(at(1_000)));
+        assert!(rhythm.failed(at(1_000)), "twice in a row");
+        assert!(!rhythm.fails(at(10_000)) && !rhythm.failed(at(10_000)), "long ago");
+        rhythm.works();
+        assert!(!rhythm.fails(at(10_001)));
+    }
+
+    #[test]
     fn what_this_host_does_to_the_file_itself_is_nobody_who_knocks() {
         let mut rhythm = Rhythm::new(false);
         rhythm.came_home(at(0));
@@ -483,7 +534,9 @@ mod tests {
 
         /// What happens in a millisecond.
         fn step(&mut self, now: Moment) {
-            for place in 0..self.hosts.len() {
+            // Of those that come at one moment any may be first.
+            let (first, count) = ((now.0 / millis(1)) as usize * 7 / 5, self.hosts.len());
+            for place in (first..first + count).map(|place| place % count) {
                 loop {
                     let is_free = self.is_free();
                     let Host { rhythm, phase, grants, held_until } = &mut self.hosts[place];
@@ -526,6 +579,35 @@ mod tests {
                 }
                 polls && *now > 100 && self.is_free()
             })
+        }
+    }
+
+    /// The same of hosts: also those that are woken last, and after a window at the same moment as all others.
+    #[test]
+    fn every_host_has_its_turn_although_others_would_like_to_have_it_all_the_time() {
+        for (hold, offset) in [0, 15, 60, 150, 250, 400, 650, 1_000]
+            .into_iter()
+            .flat_map(|hold| (0..10).map(move |offset| (hold, offset)))
+        {
+            for hosts in [2, 4] {
+                let mut contest = Contest::new(hosts, hold);
+                let (mut had, mut longest) = (vec![0; hosts], 0);
+                for now in 0..60_000 {
+                    contest.step(at(offset * 81 + now));
+                    if now % 50 == offset {
+                        contest.hear(News::Comes, None, at(offset * 81 + now));
+                        contest.hear(News::Goes, None, at(offset * 81 + now));
+                    }
+                    for (host, had) in contest.hosts.iter().zip(&mut had) {
+                        if host.phase != AWAY {
+                            *had = now;
+                        }
+                        longest = longest.max(now - *had);
+                    }
+                }
+                let what = format!("{hosts} hosts, holds of {hold} ms, offset {offset}: one waits for {longest} ms");
+                assert!(longest <= 4 * hosts as u64 * (hold + QUIET / 1_000_000), "{what}");
+            }
         }
     }
 

@@ -36,8 +36,11 @@ if __name__ == "__main__":
         pool.map(add, [1])
     except ValueError as error:
         print(error)
+    pool.join()
     with mp.dummy.Pool(2) as pool:
         print(type(pool).__name__, pool.map(len, ["a", "bc"]))
+    # Its threads are children, as long as they run.
+    pool.join()
     items = mp.dummy.Queue()
     process = mp.dummy.Process(target=items.put, args=("item",))
     process.start()
