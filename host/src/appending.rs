@@ -117,3 +117,45 @@ pub(crate) fn check_claim(
     }
     Ok(Some(claim.get()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use lockkeeper_journal::{AppendFile, FileSpec, Format};
+    use lockkeeper_locks::{Ask, Kind, Limits, LockConfig};
+
+    use super::*;
+    use crate::name::Name;
+    use crate::observe::Events;
+    use crate::scope::{FenceStore, LockScope, OuterConfig, ProcessScope};
+
+    /// The whole host may have been stopped, and then nobody has ended the hold yet.
+    #[test]
+    fn a_hold_that_has_lasted_too_long_writes_nothing_also_if_nobody_has_ended_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let fences = FenceStore::new(dir.path().join("fences"));
+        let scope = ProcessScope::new(Limits::default(), fences, OuterConfig::default(), Events::new(None));
+        let spec = FileSpec::new(dir.path().join("out"), Format::Lines, "a test");
+        let file = Arc::new(AppendFile::open(&spec).expect("it is made").0);
+        let name = |name: &str| Name::new(name).expect("it is one");
+        let check = |lock: &str, max_hold: Duration| {
+            let kind = Kind::Mutex;
+            let lock = scope.create(name(lock), kind, &LockScope::Process, LockConfig::default(), Some(max_hold), 1);
+            let lock = lock.expect("it is made");
+            let (owner, since) = (OwnerId::new(1), Instant::now());
+            // Past the thread that ends holds, which hears of none.
+            let taken = scope.table().try_ask(owner, lock.id, Ask::Exclusive, since).expect("it is no error");
+            assert!(taken.is_some(), "it is free");
+            while since.elapsed() < Duration::from_millis(1) {
+                std::thread::yield_now();
+            }
+            let (file, requires) = (file.clone(), Some(lock));
+            let granted =
+                GrantedFile { name: name("out"), file, requires, durability: Durability::Written, has_ids: false };
+            check_claim(scope.table(), owner, &granted, None)
+        };
+        assert!(matches!(check("long", Duration::from_secs(3_600)), Ok(Some(_))));
+        assert!(matches!(check("short", Duration::from_millis(1)), Err(ClaimError::Fenced { .. })));
+    }
+}
