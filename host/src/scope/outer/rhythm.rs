@@ -115,6 +115,8 @@ pub(super) struct Rhythm {
     /// Since when nobody in here has wanted it.
     unused: Option<Moment>,
     not_before: Moment,
+    /// The last quiet window that it heeds is over then.
+    quiet_until: Moment,
     /// Since when somebody in here waits for it to come home.
     waiting: Option<Moment>,
     next_try: Moment,
@@ -122,6 +124,8 @@ pub(super) struct Rhythm {
     tries: u32,
     /// Whether it was tried in vain since it was away.
     refused: bool,
+    /// Somebody has gone since then: it may have died with the lock.
+    somebody_went: bool,
     /// It cannot be had before, whatever is heard: what is heard may be what came of trying.
     retry_at: Moment,
     /// When it could not be tried, if that was so the last time.
@@ -154,7 +158,7 @@ impl Rhythm {
                 self.stranger = Some(now);
                 self.present = self.present.saturating_sub(1);
                 // It is told just before the lock is free.
-                (self.next_try, self.tries) = (now, 0);
+                (self.next_try, self.tries, self.somebody_went) = (now, 0, true);
             }
             News::Knocks => self.awaited |= now.since(self.came_home) > SELF_HEARD,
             News::Changed => {
@@ -174,7 +178,7 @@ impl Rhythm {
     pub(super) fn busy(&mut self, now: Moment) {
         let pause = POLL_FIRST.saturating_mul(1 << self.tries.min(10)).min(POLL_LAST);
         self.tries = self.tries.saturating_add(1);
-        (self.refused, self.refused_at) = (true, Some(now));
+        (self.refused, self.refused_at, self.somebody_went) = (true, Some(now), false);
         self.works();
         self.next_try = now.after(pause);
     }
@@ -263,9 +267,10 @@ impl Rhythm {
             return Act::Tell(Duration::from_nanos(now.since(since)));
         }
         if let Some(end) = self.quiet(now) {
-            self.not_before = self.not_before.max(self.after_quiet(end));
+            self.quiet_until = self.after_quiet(end);
         }
         let from = self.not_before.max(self.next_try).max(self.retry_at);
+        let from = if self.ignores_quiet(now) { from } else { from.max(self.quiet_until) };
         if now >= from { Act::Try(mode) } else { Act::Wait(Some(from.min(tell_at))) }
     }
 
@@ -319,11 +324,17 @@ impl Rhythm {
         self.stranger.is_some_and(|seen| now.since(seen) < SEEN)
     }
 
+    /// Whether this host need not stay away in quiet windows, as it has the lock so seldom that it keeps nobody from coming.
+    /// One that has waited long shares it with other hosts, which stay away for it and for strangers alike: it heeds the
+    /// windows too, unless somebody has just gone, who may have died with the lock.
+    fn ignores_quiet(&self, now: Moment) -> bool {
+        let comes_seldom = self.had_it.is_none_or(|had_it| now.since(had_it) > OFTEN);
+        comes_seldom && (self.somebody_went || self.waiting.is_none_or(|since| now.since(since) <= QUIET))
+    }
+
     /// The end of the quiet window in which this moment lies, if it matters to this host.
     fn quiet(&self, now: Moment) -> Option<Moment> {
-        let comes_seldom = self.had_it.is_none_or(|had_it| now.since(had_it) > OFTEN);
-        // One that has waited long shares it with other hosts, which stay away for it and for strangers alike.
-        if comes_seldom && self.waiting.is_none_or(|since| now.since(since) <= QUIET) {
+        if self.ignores_quiet(now) {
             return None;
         }
         let into = now.0 % self.period(now);
@@ -466,6 +477,20 @@ mod tests {
         rhythm.came_home(at(0));
         rhythm.departed(Mode::Exclusive, at(10));
         assert_eq!(rhythm.decide(&away(WRITE), at(10)), Act::Try(Mode::Exclusive), "nobody waits");
+    }
+
+    #[test]
+    fn who_has_waited_long_heeds_the_windows_but_takes_a_lock_at_once_whose_holder_may_have_died() {
+        let mut rhythm = Rhythm::new(false);
+        // A window begins after 3,900 ms.
+        assert_eq!(rhythm.decide(&away(WRITE), at(3_000)), Act::Try(Mode::Exclusive));
+        rhythm.busy(at(3_000));
+        assert!(matches!(rhythm.decide(&away(WRITE), at(4_000)), Act::Tell(_)));
+        assert_eq!(rhythm.decide(&away(WRITE), at(3_910)), Act::Wait(Some(at(4_000))));
+        rhythm.hear(News::Goes, at(3_911));
+        assert_eq!(rhythm.decide(&away(WRITE), at(3_911)), Act::Try(Mode::Exclusive));
+        rhythm.busy(at(3_911));
+        assert!(matches!(rhythm.decide(&away(WRITE), at(3_920)), Act::Wait(Some(_))));
     }
 
     #[test]
