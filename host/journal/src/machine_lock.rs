@@ -630,6 +630,13 @@ impl Holder {
     }
 }
 
+impl Holder {
+    /// Who has what it had taken, when it has ended itself: the system leaves a lock to whoever has the file open still.
+    pub fn heirs(&self) -> String {
+        format!("what {self} has started, which has ended itself")
+    }
+}
+
 impl std::fmt::Display for Holder {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "process {} on {} ({})", self.pid, self.host, self.run)

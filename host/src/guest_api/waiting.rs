@@ -79,10 +79,7 @@ impl Actor {
 
     /// Acquires a lock if that needs no waiting.
     pub(super) fn try_acquire(&self, lock: &Arc<ScopedLock>, ask: Ask) -> Result<Option<Acquired>, Refusal> {
-        let mut taken = self.scope.table().try_ask(self.owner(), lock.id, ask, clock::now())?;
-        if taken.is_none() && self.scope.try_fetch(lock, ask.mode())? {
-            taken = self.scope.table().try_ask(self.owner(), lock.id, ask, clock::now())?;
-        }
+        let taken = self.scope.try_ask(self.owner(), lock, ask, clock::now)?;
         Ok(taken.map(|acquired| self.granted(lock, acquired, Duration::ZERO)))
     }
 

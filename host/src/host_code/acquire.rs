@@ -126,16 +126,7 @@ impl<'a> Acquire<'a> {
     pub fn now(self) -> Result<Option<Hold>, LockError> {
         let (lock, ask) = self.resolve()?;
         let actor = &self.party.actor;
-        let try_ask = || actor.scope.table().try_ask(actor.owner(), lock.id, ask, Instant::now());
-        let tried = match try_ask() {
-            Ok(None) => match actor.scope.try_fetch(lock, ask.mode()) {
-                Ok(true) => try_ask(),
-                Ok(false) => Ok(None),
-                Err(error) => Err(error),
-            },
-            tried => tried,
-        };
-        match tried {
+        match actor.scope.try_ask(actor.owner(), lock, ask, Instant::now) {
             Ok(None) => Ok(None),
             Ok(Some(acquired)) => Ok(Some(self.hold(lock, ask, acquired, Duration::ZERO))),
             Err(error) => Err(self.refused(lock, error)),

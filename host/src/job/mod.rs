@@ -9,12 +9,12 @@ mod spec;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::os::unix::fs::MetadataExt;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::{fmt, fs};
 
+use lockkeeper_journal::storage::{Disk, LocalDisk};
 use lockkeeper_journal::{AppendError, AppendFile, OpenReport, Position, inspect};
 use lockkeeper_locks::{AfterDeath, Array, EndCause, Fence, Kind as TableKind, LockConfig, LockView, Value};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
@@ -48,8 +48,8 @@ pub use spec::{
 
 /// Whether two paths, whose files are there, name the same.
 fn are_one_file(one: &Path, other: &Path) -> bool {
-    let file = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
-    one == other || matches!((file(one), file(other)), (Ok(one), Ok(other)) if one == other)
+    let id = |path| LocalDisk.look(path).ok().flatten().map(|status| status.id);
+    one == other || id(one).is_some_and(|one| Some(one) == id(other))
 }
 
 /// A job that is open: its locks exist, its files are this host's alone.

@@ -145,7 +145,7 @@ pub enum Event {
         stopped: bool,
     },
     /// A lock that others outside of this host have too cannot be had, whoever has it: something is wrong with its file. It
-    /// is tried again.
+    /// is tried again each second; who waits is refused after the second time.
     LockUnavailable {
         /// The lock.
         lock: Name,

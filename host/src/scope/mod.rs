@@ -28,8 +28,8 @@ use lockkeeper_journal::counter::CounterError;
 use lockkeeper_journal::machine_lock::MachineLockError;
 use lockkeeper_journal::storage::make_dirs_durably;
 use lockkeeper_locks::{
-    AcquireError, Array, EndCause, Fence, FenceBlock, GatePhase, Kind, Limits, Link, LockConfig, LockId, LockTable,
-    Mode, OwnerId, Place, Revoked, Value,
+    AcquireError, Acquired, Array, Ask, EndCause, Fence, FenceBlock, GatePhase, Kind, Limits, Link, LockConfig, LockId,
+    LockTable, Mode, Now, OwnerId, Place, Revoked, Value,
 };
 
 use crate::ids::ProcessId;
@@ -362,6 +362,25 @@ impl ProcessScope {
         if lock.max_hold.is_some() {
             self.max_holds.watch(lock);
         }
+    }
+
+    /// Takes a lock if that needs no waiting; one that is not at home is fetched first, if it is to be had now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LockTable::try_ask`], and of [`ProcessScope::try_fetch`].
+    pub(crate) fn try_ask<T: Into<Now>>(
+        &self,
+        owner: OwnerId,
+        lock: &Arc<ScopedLock>,
+        ask: Ask,
+        now: impl Fn() -> T,
+    ) -> Result<Option<Acquired>, AcquireError> {
+        let taken = self.table().try_ask(owner, lock.id, ask, now())?;
+        if taken.is_none() && self.try_fetch(lock, ask.mode())? {
+            return self.table().try_ask(owner, lock.id, ask, now());
+        }
+        Ok(taken)
     }
 
     /// For who asks in passing: fetches a lock that is not at home, if that is to be had now. Says whether it is worth asking

@@ -287,6 +287,14 @@ fn who_does_not_wait_gets_a_lock_that_nobody_has_also_by_a_timeout_of_0() {
     drop(hold);
 }
 
+/// Why the lock table has refused it, if it has.
+fn refusal(tried: Result<(), LockError>) -> Option<AcquireError> {
+    match tried {
+        Err(LockError::Refused { source, .. }) => Some(source),
+        _ => None,
+    }
+}
+
 /// Who waits for a lock that cannot be locked at all is not to wait for ever, nor to take it for one that others have.
 #[test]
 fn a_lock_that_cannot_be_had_at_all_is_unavailable_and_comes_back() {
@@ -295,10 +303,7 @@ fn a_lock_that_cannot_be_had_at_all_is_unavailable_and_comes_back() {
     let job = job(&host);
     fs::write(place.lock_file("m"), "somebody's data\n").expect("it is written");
     let mut owner = job.locks("owner");
-    let is_unavailable = |refused: Result<_, LockError>| match refused {
-        Err(LockError::Refused { source, .. }) => matches!(source, AcquireError::Unavailable { .. }),
-        _ => false,
-    };
+    let is_unavailable = |tried| matches!(refusal(tried), Some(AcquireError::Unavailable { .. }));
     // In passing it may also be busy, for a moment.
     until("it is said in passing", || is_unavailable(job.locks("other").acquire("m").now().map(drop)));
     assert!(is_unavailable(owner.acquire("m").blocking().map(drop)));
@@ -322,10 +327,7 @@ fn a_lock_that_was_mended_by_a_command_is_granted_again_in_a_host_that_had_refus
     // Who has it next lets it go without a word.
     job.locks("next").acquire("m").blocking().expect("it is free").release().expect("it is held");
     let mut owner = job.locks("owner");
-    let is_refused = |refused: Result<_, LockError>| match refused {
-        Err(LockError::Refused { source, .. }) => matches!(source, AcquireError::NotRecoverable { .. }),
-        _ => false,
-    };
+    let is_refused = |tried| matches!(refusal(tried), Some(AcquireError::NotRecoverable { .. }));
     assert!(is_refused(owner.acquire("m").blocking().map(drop)));
     let lock = |args: &[&str]| {
         let mut command = place.lockkeeper();

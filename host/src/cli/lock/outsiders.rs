@@ -71,7 +71,7 @@ impl fmt::Display for Outsiders {
                 Presence::Gone => {
                     if self.locked().any(|flock| flock.pid == holder.pid) {
                         and(out)?;
-                        write!(out, "what {holder} has started, which has ended itself")?;
+                        out.write_str(&holder.heirs())?;
                     }
                 }
                 presence => {

@@ -248,8 +248,7 @@ impl OuterLock for FileLock {
             }
             Some((Presence::Stopped, holder)) => Some(Outsider { who: holder.to_string(), stopped: true }),
             Some((Presence::Gone, holder)) if flocks.iter().any(|flock| flock.pid == holder.pid) => {
-                let who = format!("what {holder} has started, which has ended itself");
-                Some(Outsider { who, stopped: false })
+                Some(Outsider { who: holder.heirs(), stopped: false })
             }
             // Whoever has it now has said nothing.
             Some((Presence::Gone, _)) | None => {
